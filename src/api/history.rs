@@ -1,0 +1,118 @@
+//! `history.*`: a session's messages in order.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Check};
+use super::method;
+use crate::error::{Error, Result};
+use crate::model::limits::MAX_PAGE_BYTES;
+use crate::model::{Cursor, Message, SessionId};
+
+/// Params of `history.recent`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecentParams {
+    /// The session.
+    pub session_id: SessionId,
+    /// How many at most.
+    #[serde(default = "check::default_page_items")]
+    pub limit: u32,
+    /// Bytes of content, code excerpts and metadata at most, for a prompt's budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+}
+
+impl Check for RecentParams {
+    fn check(&self) -> Result<()> {
+        if self.max_bytes.is_some_and(|bytes| bytes > MAX_PAGE_BYTES as u64) {
+            return Err(Error::invalid("max_bytes", format!("expected at most {MAX_PAGE_BYTES}")));
+        }
+        check::page_limit(self.limit)
+    }
+}
+
+/// What `history.recent` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecentMessages {
+    /// The newest messages, oldest first.
+    pub messages: Vec<Message>,
+    /// True where older messages exist that did not fit.
+    pub has_more: bool,
+}
+
+/// Which end a page starts from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// From the first message on.
+    #[default]
+    Oldest,
+    /// From the last message back.
+    Newest,
+}
+
+/// Params of `history.page`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PageParams {
+    /// The session.
+    pub session_id: SessionId,
+    /// Which end comes first.
+    #[serde(default)]
+    pub order: Order,
+    /// How many at most.
+    #[serde(default = "check::default_page_items")]
+    pub limit: u32,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Cursor>,
+}
+
+impl Check for PageParams {
+    fn check(&self) -> Result<()> {
+        check::page_limit(self.limit)
+    }
+}
+
+/// A page of messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MessagePage {
+    /// The messages, in the order asked for.
+    pub messages: Vec<Message>,
+    /// Where the next page starts; null on the last.
+    pub next_cursor: Option<Cursor>,
+}
+
+method! {
+    /// Gives the newest messages of a session, oldest first: what a model's next prompt is made of.
+    ///
+    /// It stops before the message that would pass `max_bytes`, but always gives the newest one.
+    Recent = "history.recent", Read, RecentParams => RecentMessages,
+    errors: [NotFound],
+    example: r#"{"session_id": "ses-1", "limit": 1}"# => r#"{
+        "messages": [{
+            "id": "msg-3", "session_id": "ses-1", "index_in_session": 2, "role": "tool",
+            "content": "export const total = 0;", "code_excerpt": null, "metadata": null,
+            "created_at": 1764000000000, "updated_at": null
+        }],
+        "has_more": true
+    }"#,
+}
+
+method! {
+    /// Pages through a session's messages, in either order.
+    ///
+    /// A page ends early where its content would pass the page's bytes (`system.hello` tells how
+    /// many); the cursor goes on from there.
+    Page = "history.page", Read, PageParams => MessagePage,
+    errors: [NotFound],
+    example: r#"{"session_id": "ses-1", "limit": 1}"# => r#"{
+        "messages": [{
+            "id": "msg-1", "session_id": "ses-1", "index_in_session": 0, "role": "user",
+            "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
+            "created_at": 1764000000000, "updated_at": null
+        }],
+        "next_cursor": "0."
+    }"#,
+}

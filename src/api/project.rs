@@ -1,0 +1,165 @@
+//! `project.*`: the folders the user works in.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Check};
+use super::method;
+use crate::error::Result;
+use crate::model::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
+use crate::model::{Cursor, JsonObject, Project, ProjectId};
+
+/// Params of `project.open`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenParams {
+    /// The folder, as the client names it.
+    pub path: String,
+    /// The id for a project that is new; a UUIDv7 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ProjectId>,
+    /// The name for a project that is new; the folder's name unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Free data for a project that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<JsonObject>,
+}
+
+impl Check for OpenParams {
+    fn check(&self) -> Result<()> {
+        check::name("path", &self.path, MAX_PATH_BYTES)?;
+        self.name.as_ref().map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
+    }
+}
+
+/// What `project.open` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Opened {
+    /// The project.
+    pub project: Project,
+    /// True where this call made it.
+    pub created: bool,
+}
+
+/// Params of a method that names one project.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdParams {
+    /// The project.
+    pub id: ProjectId,
+}
+
+impl Check for IdParams {}
+
+/// Params of `project.list`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListParams {
+    /// How many at most.
+    #[serde(default = "check::default_page_items")]
+    pub limit: u32,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Cursor>,
+    /// Also those taken off the list.
+    #[serde(default)]
+    pub include_removed: bool,
+}
+
+impl Check for ListParams {
+    fn check(&self) -> Result<()> {
+        check::page_limit(self.limit)
+    }
+}
+
+/// A page of projects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectPage {
+    /// The projects, the most recently opened first.
+    pub projects: Vec<Project>,
+    /// Where the next page starts; null on the last.
+    pub next_cursor: Option<Cursor>,
+}
+
+/// Params of `project.update`. A field that is absent stays as it is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateParams {
+    /// The project.
+    pub id: ProjectId,
+    /// Its new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A merge patch (RFC 7396) for its free data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<JsonObject>,
+}
+
+impl Check for UpdateParams {
+    fn check(&self) -> Result<()> {
+        self.name.as_ref().map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
+    }
+}
+
+/// What `project.remove` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Removed {
+    /// True where it was on the list until now.
+    pub removed: bool,
+}
+
+method! {
+    /// Finds the project of a folder, or makes one, and marks it as opened now.
+    ///
+    /// A project that was removed is back on the list, with its sessions.
+    Open = "project.open", Write, OpenParams => Opened,
+    errors: [Conflict, TooLarge],
+    example: r#"{"path": "/home/me/shop", "id": "prj-1"}"# => r#"{
+        "project": {
+            "id": "prj-1", "name": "shop", "path": "/home/me/shop", "metadata": null,
+            "created_at": 1764000000000, "opened_at": 1764000000000, "removed_at": null
+        },
+        "created": true
+    }"#,
+}
+
+method! {
+    /// Gives one project.
+    Get = "project.get", Read, IdParams => Project,
+    errors: [NotFound],
+    example: r#"{"id": "prj-1"}"# => r#"{
+        "id": "prj-1", "name": "shop", "path": "/home/me/shop", "metadata": null,
+        "created_at": 1764000000000, "opened_at": 1764000000000, "removed_at": null
+    }"#,
+}
+
+method! {
+    /// Lists projects, the most recently opened first.
+    List = "project.list", Read, ListParams => ProjectPage,
+    errors: [],
+    example: r#"{"limit": 10}"# => r#"{
+        "projects": [{
+            "id": "prj-1", "name": "shop", "path": "/home/me/shop", "metadata": null,
+            "created_at": 1764000000000, "opened_at": 1764000000000, "removed_at": null
+        }],
+        "next_cursor": null
+    }"#,
+}
+
+method! {
+    /// Renames a project or patches its free data.
+    Update = "project.update", Write, UpdateParams => Project,
+    errors: [NotFound, TooLarge],
+    example: r##"{"id": "prj-1", "name": "Web shop", "metadata": {"color": "#0af"}}"## => r##"{
+        "id": "prj-1", "name": "Web shop", "path": "/home/me/shop", "metadata": {"color": "#0af"},
+        "created_at": 1764000000000, "opened_at": 1764000000000, "removed_at": null
+    }"##,
+}
+
+method! {
+    /// Takes a project off the list. Its sessions and settings stay; `project.open` brings it back.
+    Remove = "project.remove", Write, IdParams => Removed,
+    errors: [NotFound],
+    example: r#"{"id": "prj-1"}"# => r#"{"removed": true}"#,
+}

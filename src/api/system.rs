@@ -1,0 +1,250 @@
+//! `system.*`: greeting, health, stopping.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Check as CheckParams, method};
+use crate::model::Millis;
+
+/// Who is calling.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientInfo {
+    /// The client's name.
+    #[serde(default)]
+    pub name: String,
+    /// The client's version.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// Params of `system.hello`. Unknown fields are ignored here, and only here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct HelloParams {
+    /// Who is calling.
+    #[serde(default)]
+    pub client: Option<ClientInfo>,
+    /// The protocol the client speaks.
+    #[serde(default)]
+    pub protocol: Option<u32>,
+}
+
+impl CheckParams for HelloParams {}
+
+/// The limits a client can meet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    /// Bytes of one frame.
+    pub frame_bytes: u64,
+    /// Bytes of one text: a message's content, a code excerpt, a system prompt, a setting.
+    pub content_bytes: u64,
+    /// Calls in one batch.
+    pub batch_calls: u64,
+    /// Connections at one time.
+    pub connections: u64,
+    /// Calls in flight on one connection.
+    pub in_flight_calls: u64,
+    /// Bytes of replies that may wait for one connection.
+    pub outbound_bytes: u64,
+    /// Items on one page.
+    pub page_items: u64,
+    /// Bytes of content on one page of history.
+    pub page_bytes: u64,
+    /// Messages in one `message.append_many`.
+    pub append_many: u64,
+}
+
+/// Where the daemon keeps its things.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Paths {
+    /// The home.
+    pub home: String,
+    /// The database.
+    pub database: String,
+    /// The socket.
+    pub socket: String,
+}
+
+/// What `system.hello` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hello {
+    /// The server's name: `aetherd`.
+    pub name: String,
+    /// The server's version.
+    pub version: String,
+    /// The protocol the server speaks.
+    pub protocol: u32,
+    /// This run of the daemon; another one after a restart.
+    pub instance_id: String,
+    /// The limits.
+    pub limits: Limits,
+    /// The paths.
+    pub paths: Paths,
+}
+
+/// Params of a method that takes none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoParams {}
+
+impl CheckParams for NoParams {}
+
+/// What `system.ping` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pong {
+    /// The server's version.
+    pub version: String,
+    /// The protocol the server speaks.
+    pub protocol: u32,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// This run of the daemon.
+    pub instance_id: String,
+}
+
+/// What `system.status` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusReport {
+    /// The server's version.
+    pub version: String,
+    /// The protocol the server speaks.
+    pub protocol: u32,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// This run of the daemon.
+    pub instance_id: String,
+    /// When it was started.
+    pub started_at: Millis,
+    /// The storage engine.
+    pub engine: String,
+    /// The version of the database's tables.
+    pub schema_version: i64,
+    /// Where the daemon keeps its things.
+    pub paths: Paths,
+    /// Connections open now, this one included.
+    pub connections: u64,
+    /// Writes that wait for the writer.
+    pub queued_writes: u64,
+    /// Writes since the start.
+    pub writes: u64,
+    /// Transactions they were committed in.
+    pub groups: u64,
+    /// Bytes of the database file.
+    pub database_bytes: u64,
+    /// Bytes of its write-ahead log.
+    pub wal_bytes: u64,
+    /// What is stored.
+    pub stored: StoredCounts,
+}
+
+/// How much is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoredCounts {
+    /// Projects on the list.
+    pub projects: i64,
+    /// Sessions outside the trash.
+    pub sessions: i64,
+    /// Messages of those sessions that their history shows.
+    pub messages: i64,
+    /// Settings of all scopes.
+    pub settings: i64,
+}
+
+/// What `system.check` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckReport {
+    /// True where nothing was found.
+    pub ok: bool,
+    /// What was found, in the engine's words.
+    pub problems: Vec<String>,
+}
+
+/// What `system.shutdown` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stopping {
+    /// True: the daemon finishes what is in flight, then ends.
+    pub stopping: bool,
+}
+
+method! {
+    /// Greets the server and learns its version, protocol, limits and paths.
+    ///
+    /// Optional: any other call may come first. Fields it does not know are ignored, so that old
+    /// and new can always greet; every other method refuses them.
+    Greet = "system.hello", Direct, HelloParams => Hello,
+    errors: [],
+    example: r#"{"client": {"name": "example", "version": "1.0.0"}, "protocol": 1}"# => r#"{
+        "name": "aetherd", "version": "0.1.0", "protocol": 1,
+        "instance_id": "0193b3c8-0000-7000-8000-000000000000",
+        "limits": {
+            "frame_bytes": 16777216, "content_bytes": 8388608, "batch_calls": 100,
+            "connections": 256, "in_flight_calls": 64, "outbound_bytes": 33554432,
+            "page_items": 1000, "page_bytes": 16777216, "append_many": 1000
+        },
+        "paths": {
+            "home": "/home/me/.rainy-aether",
+            "database": "/home/me/.rainy-aether/ide.db",
+            "socket": "/home/me/.rainy-aether/run/aetherd.sock"
+        }
+    }"#,
+}
+
+method! {
+    /// Answers at once, without touching the database.
+    Ping = "system.ping", Direct, NoParams => Pong,
+    errors: [],
+    example: r#"{}"# => r#"{
+        "version": "0.1.0", "protocol": 1, "pid": 4242,
+        "instance_id": "0193b3c8-0000-7000-8000-000000000000"
+    }"#,
+}
+
+method! {
+    /// Tells how the daemon and its database are.
+    Status = "system.status", Read, NoParams => StatusReport,
+    errors: [],
+    example: r#"{}"# => r#"{
+        "version": "0.1.0", "protocol": 1, "pid": 4242,
+        "instance_id": "0193b3c8-0000-7000-8000-000000000000",
+        "started_at": 1764000000000, "engine": "turso", "schema_version": 1,
+        "paths": {
+            "home": "/home/me/.rainy-aether",
+            "database": "/home/me/.rainy-aether/ide.db",
+            "socket": "/home/me/.rainy-aether/run/aetherd.sock"
+        },
+        "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
+        "database_bytes": 4096, "wal_bytes": 65536,
+        "stored": {"projects": 0, "sessions": 0, "messages": 0, "settings": 1}
+    }"#,
+}
+
+method! {
+    /// Has the engine check the whole database file. Takes seconds on a large one; others are served meanwhile.
+    Check = "system.check", Read, NoParams => CheckReport,
+    errors: [],
+    example: r#"{}"# => r#"{"ok": true, "problems": []}"#,
+}
+
+method! {
+    /// Asks the daemon to end: it takes no more connections, finishes what is in flight, and closes the database.
+    Shutdown = "system.shutdown", Direct, NoParams => Stopping,
+    errors: [],
+    example: r#"{}"# => r#"{"stopping": true}"#,
+}
+
+impl Limits {
+    /// Returns the limits of this build.
+    pub fn current() -> Self {
+        use crate::model::limits as l;
+        Self {
+            frame_bytes: l::MAX_FRAME_BYTES as u64,
+            content_bytes: l::MAX_CONTENT_BYTES as u64,
+            batch_calls: l::MAX_BATCH_CALLS as u64,
+            connections: l::MAX_CONNECTIONS as u64,
+            in_flight_calls: l::MAX_IN_FLIGHT as u64,
+            outbound_bytes: l::MAX_OUTBOUND_BYTES as u64,
+            page_items: u64::from(l::MAX_PAGE_ITEMS),
+            page_bytes: l::MAX_PAGE_BYTES as u64,
+            append_many: l::MAX_APPEND_MANY as u64,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The domain's errors: what failed and on what. No wire codes here; `api::error_kind` has them.
+
+use std::fmt;
+
+/// The result of everything below the wire.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in the words of the domain.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A parameter is missing, unknown, or outside what is allowed.
+    #[error("{}{problem}", field_prefix(.field))]
+    InvalidParams {
+        /// The parameter's path, such as `messages[2].role`; empty for the params as a whole.
+        field: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// The named thing does not exist.
+    #[error("{entity} {id:?} does not exist")]
+    NotFound {
+        /// What kind of thing: `session`, `message`, `project`.
+        entity: &'static str,
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The write contradicts what is stored.
+    #[error("{entity} {id:?} {problem}")]
+    Conflict {
+        /// What kind of thing.
+        entity: &'static str,
+        /// Its id.
+        id: String,
+        /// How the write contradicts it.
+        problem: String,
+    },
+    /// The state the client expected is not the state that is stored.
+    #[error("{what}: expected {expected}, is {actual}")]
+    PreconditionFailed {
+        /// What was compared.
+        what: &'static str,
+        /// What the client expected.
+        expected: i64,
+        /// What is stored.
+        actual: i64,
+    },
+    /// Something is larger than its limit.
+    #[error("{what} is {actual} bytes; the limit is {limit}")]
+    TooLarge {
+        /// What was too large.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+        /// Its size in bytes, as far as it was read.
+        actual: u64,
+    },
+    /// A limit on how much may be asked at once was reached.
+    #[error("{what}: the limit is {limit}; try again when there is room")]
+    Overloaded {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The disk, or the user's quota on it, is full. Nothing was written.
+    #[error("the disk is full: {0}")]
+    DiskFull(String),
+    /// The database is damaged or is not a database.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// The engine or the file system failed in another way.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// The daemon is stopping and takes no more work.
+    #[error("the daemon is shutting down; connect again when it is back")]
+    ShuttingDown,
+    /// A defect in the daemon.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// The daemon cannot start, or a command cannot run; the text says why and what to do.
+    #[error("{0}")]
+    Startup(String),
+}
+
+fn field_prefix(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("{field}: ") }
+}
+
+impl Error {
+    /// Returns an [`Error::InvalidParams`].
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::InvalidParams { field: field.into(), problem: problem.into() }
+    }
+
+    /// Returns an [`Error::NotFound`].
+    pub fn not_found(entity: &'static str, id: impl fmt::Display) -> Self {
+        Self::NotFound { entity, id: id.to_string() }
+    }
+
+    /// Returns an [`Error::Conflict`].
+    pub fn conflict(
+        entity: &'static str,
+        id: impl fmt::Display,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Conflict { entity, id: id.to_string(), problem: problem.into() }
+    }
+
+    /// Returns an [`Error::Storage`] about an operation on a path.
+    pub fn io(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let text = format!("{action} {}: {error}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => Self::DiskFull(text),
+            _ => Self::Storage(text),
+        }
+    }
+
+    /// True for a failure of the engine or the disk, where the rest of a group may still succeed.
+    pub fn is_storage(&self) -> bool {
+        matches!(self, Self::DiskFull(_) | Self::Damaged(_) | Self::Storage(_))
+    }
+}

@@ -1,0 +1,40 @@
+//! Every limit of the daemon, once. `system.hello` reports those a client can meet.
+
+/// Bytes of one frame: a line, a Content-Length body, an HTTP body, a WebSocket message.
+pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of one message's content; likewise of a code excerpt, a system prompt, a setting.
+pub const MAX_CONTENT_BYTES: usize = 8 * 1024 * 1024;
+/// Calls in one JSON-RPC batch.
+pub const MAX_BATCH_CALLS: usize = 100;
+/// Connections at one time.
+pub const MAX_CONNECTIONS: usize = 256;
+/// Calls in flight on one connection; past it the connection is not read.
+pub const MAX_IN_FLIGHT: usize = 64;
+/// Bytes of replies that wait for one slow reader; past it the connection is not read.
+pub const MAX_OUTBOUND_BYTES: usize = 32 * 1024 * 1024;
+/// Characters of an id.
+pub const MAX_ID_CHARS: usize = 128;
+/// Bytes of a title, name, kind, model, or setting's key.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// Bytes of a path.
+pub const MAX_PATH_BYTES: usize = 32 * 1024;
+/// Messages in one `message.append_many`.
+pub const MAX_APPEND_MANY: usize = 1000;
+/// Settings in one `settings.set_many`.
+pub const MAX_SET_MANY: usize = 1000;
+/// Items on one page.
+pub const MAX_PAGE_ITEMS: u32 = 1000;
+/// Items on one page when the client does not say.
+pub const DEFAULT_PAGE_ITEMS: u32 = 50;
+/// Bytes of content on one page of history; the page ends before the message that passes it.
+pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Writes in one transaction.
+pub const MAX_GROUP_WRITES: usize = 256;
+/// Bytes of params in one transaction.
+pub const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Writes that wait for the writer; past it connections are not read.
+pub const MAX_QUEUED_WRITES: usize = 4096;
+/// Bytes of writes that wait for the writer.
+pub const MAX_QUEUED_WRITE_BYTES: usize = 64 * 1024 * 1024;
+/// Reads that wait for a reader.
+pub const MAX_QUEUED_READS: usize = 4096;

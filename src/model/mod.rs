@@ -1,0 +1,14 @@
+//! The words of the domain: ids, times, limits and the records that are stored and sent.
+
+pub mod cursor;
+pub mod id;
+pub mod json;
+pub mod limits;
+pub mod record;
+pub mod time;
+
+pub use cursor::Cursor;
+pub use id::{MessageId, ProjectId, SessionId};
+pub use json::{Json, JsonObject};
+pub use record::{Message, Project, Role, Session, SessionSummary, Setting};
+pub use time::Millis;

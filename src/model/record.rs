@@ -1,0 +1,168 @@
+//! The records: what the daemon stores and what it sends.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
+
+/// Who speaks in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// Instructions to the model.
+    System,
+    /// A tool's result.
+    Tool,
+}
+
+impl Role {
+    /// Returns the role's word, as stored and as sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::System => "system",
+            Self::Tool => "tool",
+        }
+    }
+
+    /// Returns the role of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::User, Self::Assistant, Self::System, Self::Tool]
+            .into_iter()
+            .find(|role| role.as_str() == word)
+    }
+}
+
+/// A folder the user works in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Project {
+    /// The project's id.
+    pub id: ProjectId,
+    /// What the user calls it; the folder's name unless told otherwise.
+    pub name: String,
+    /// The folder.
+    pub path: String,
+    /// Free data of the client.
+    pub metadata: Option<JsonObject>,
+    /// When the daemon first saw it.
+    pub created_at: Millis,
+    /// When it was last opened.
+    pub opened_at: Millis,
+    /// When it was taken off the list; null while it is on it.
+    pub removed_at: Option<Millis>,
+}
+
+/// A conversation with the agent, whole but for its messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// The session's id.
+    pub id: SessionId,
+    /// The project it belongs to; null where none was open.
+    pub project_id: Option<ProjectId>,
+    /// What the client uses it for, such as `chat`.
+    pub kind: String,
+    /// What the user calls it.
+    pub title: Option<String>,
+    /// A sentence about it.
+    pub description: Option<String>,
+    /// The model it talks to.
+    pub model: Option<String>,
+    /// The instructions the model was given.
+    pub system_prompt: Option<String>,
+    /// The session it came from.
+    pub parent_id: Option<SessionId>,
+    /// Free data of the client.
+    pub metadata: Option<JsonObject>,
+    /// How many messages its history shows.
+    pub message_count: i64,
+    /// The index the next message will get.
+    pub next_index: i64,
+    /// Time of its first message; null while it has none.
+    pub first_message_at: Option<Millis>,
+    /// Time of its newest message; null while it has none.
+    pub last_message_at: Option<Millis>,
+    /// When it was started.
+    pub created_at: Millis,
+    /// When its own fields last changed.
+    pub updated_at: Millis,
+}
+
+/// A session as `session.list` shows it: all but the system prompt and the metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionSummary {
+    /// The session's id.
+    pub id: SessionId,
+    /// The project it belongs to.
+    pub project_id: Option<ProjectId>,
+    /// What the client uses it for.
+    pub kind: String,
+    /// What the user calls it.
+    pub title: Option<String>,
+    /// A sentence about it.
+    pub description: Option<String>,
+    /// The model it talks to.
+    pub model: Option<String>,
+    /// The session it came from.
+    pub parent_id: Option<SessionId>,
+    /// How many messages its history shows.
+    pub message_count: i64,
+    /// Time of its first message.
+    pub first_message_at: Option<Millis>,
+    /// Time of its newest message.
+    pub last_message_at: Option<Millis>,
+    /// When it was started.
+    pub created_at: Millis,
+    /// What the list is sorted by: the newest message's time, or else the start.
+    pub activity_at: Millis,
+}
+
+/// One message of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Message {
+    /// The message's id.
+    pub id: MessageId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// Its place in the session, from 0, without holes.
+    pub index_in_session: i64,
+    /// Who speaks.
+    pub role: Role,
+    /// What was said.
+    pub content: String,
+    /// Code the message is about.
+    pub code_excerpt: Option<String>,
+    /// Free data of the client, such as tool calls and thoughts.
+    pub metadata: Option<JsonObject>,
+    /// When it was said.
+    pub created_at: Millis,
+    /// When it was last patched; null if never.
+    pub updated_at: Option<Millis>,
+}
+
+/// One setting as it applies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Setting {
+    /// The dotted key, such as `editor.fontSize`.
+    pub key: String,
+    /// The value; null where it is not set.
+    pub value: Json,
+    /// Which scope answered; null where the key is set in none.
+    pub resolved: Option<ScopeKind>,
+    /// When it was set.
+    pub updated_at: Option<Millis>,
+}
+
+/// The kinds of scope a setting can be set in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopeKind {
+    /// The user's own, for all projects.
+    User,
+    /// One project's, which wins over the user's.
+    Project,
+}

@@ -1,0 +1,14 @@
+//! Time as the protocol has it: integers of milliseconds since 1970-01-01T00:00Z.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the epoch.
+pub type Millis = i64;
+
+/// Returns the time now.
+pub fn now() -> Millis {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+    }
+}

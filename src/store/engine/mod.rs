@@ -1,0 +1,193 @@
+//! The seam to the storage engine: a connection that runs one statement at a time, on its own thread.
+//!
+//! Two engines implement it: Turso, the default, and SQLite (feature `sqlite`), which proves the
+//! seam. Calls block; whoever holds a connection gives it a thread.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod turso;
+mod turso_io;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::EngineKind;
+use crate::error::{Error, Result};
+
+/// A value bound to a statement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// NULL.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Text(&'a str),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A real number; none of our columns holds one, older files may.
+    Real(f64),
+    /// A text.
+    Text(String),
+    /// Bytes; none of our columns holds any, older files may.
+    Blob(Vec<u8>),
+}
+
+/// A row of a result, taken apart from the left.
+#[derive(Debug)]
+pub struct Row {
+    cells: std::vec::IntoIter<Cell>,
+}
+
+impl Row {
+    /// Returns a row of these cells.
+    pub fn new(cells: Vec<Cell>) -> Self {
+        Self { cells: cells.into_iter() }
+    }
+
+    /// Returns the next cell.
+    pub fn cell(&mut self) -> Result<Cell> {
+        self.cells.next().ok_or_else(|| Error::Internal("a row has too few columns".to_owned()))
+    }
+
+    /// Returns the next cell, an integer.
+    pub fn int(&mut self) -> Result<i64> {
+        self.optional_int()?.ok_or_else(|| Error::Damaged("NULL where an integer belongs".to_owned()))
+    }
+
+    /// Returns the next cell, an integer or NULL.
+    pub fn optional_int(&mut self) -> Result<Option<i64>> {
+        match self.cell()? {
+            Cell::Null => Ok(None),
+            Cell::Int(number) => Ok(Some(number)),
+            other => Err(Error::Damaged(format!("{} where an integer belongs", kind_of(&other)))),
+        }
+    }
+
+    /// Returns the next cell, a text.
+    pub fn text(&mut self) -> Result<String> {
+        self.optional_text()?.ok_or_else(|| Error::Damaged("NULL where a text belongs".to_owned()))
+    }
+
+    /// Returns the next cell, a text or NULL.
+    pub fn optional_text(&mut self) -> Result<Option<String>> {
+        match self.cell()? {
+            Cell::Null => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
+            other => Err(Error::Damaged(format!("{} where a text belongs", kind_of(&other)))),
+        }
+    }
+}
+
+fn kind_of(cell: &Cell) -> &'static str {
+    match cell {
+        Cell::Null => "NULL",
+        Cell::Int(_) => "an integer",
+        Cell::Real(_) => "a real number",
+        Cell::Text(_) => "a text",
+        Cell::Blob(_) => "bytes",
+    }
+}
+
+/// What is done with each row: go on, or stop reading.
+pub type EachRow<'a> = dyn FnMut(&mut Row) -> Result<ControlFlow<()>> + 'a;
+
+/// An open database.
+pub trait Engine: Send + Sync {
+    /// Returns the engine's name, as `engine = "…"` has it.
+    fn name(&self) -> &'static str;
+
+    /// Opens another connection.
+    fn connect(&self) -> Result<Box<dyn Connection>>;
+}
+
+/// A connection. Statements are prepared once by their text and kept.
+pub trait Connection: Send {
+    /// Runs a statement that returns no rows, and returns how many rows it changed.
+    fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64>;
+
+    /// Runs a statement that returns rows.
+    fn query(&mut self, sql: &'static str, params: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()>;
+
+    /// Runs a text of one statement that is not kept, such as a PRAGMA, and drops its rows.
+    fn run(&mut self, sql: &str, each: &mut EachRow<'_>) -> Result<()>;
+
+    /// True outside a transaction.
+    fn is_autocommit(&self) -> Result<bool>;
+}
+
+/// Opens a database file, creating it where there is none.
+pub fn open(kind: EngineKind, path: &Path) -> Result<Arc<dyn Engine>> {
+    match kind {
+        EngineKind::Turso => Ok(Arc::new(turso::TursoEngine::open(path)?)),
+        #[cfg(feature = "sqlite")]
+        EngineKind::Sqlite => Ok(Arc::new(sqlite::SqliteEngine::open(path)?)),
+        #[cfg(not(feature = "sqlite"))]
+        EngineKind::Sqlite => Err(Error::Startup(
+            "this build has no SQLite engine; build it with `--features sqlite`, or use `engine = \"turso\"`"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Runs a statement for its effect.
+pub fn run(connection: &mut dyn Connection, sql: &str) -> Result<()> {
+    connection.run(sql, &mut |_| Ok(ControlFlow::Continue(())))
+}
+
+/// Runs a statement and returns the first cell of its first row.
+pub fn scalar(connection: &mut dyn Connection, sql: &str) -> Result<Option<Cell>> {
+    let mut first = None;
+    connection.run(sql, &mut |row| {
+        if first.is_none() {
+            first = Some(row.cell()?);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(first)
+}
+
+/// Runs the engine's own check of the whole file and returns what it found.
+pub fn integrity_problems(connection: &mut dyn Connection) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    connection.run("PRAGMA integrity_check", &mut |row| {
+        let line = row.text()?;
+        if line != "ok" {
+            problems.push(line);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(problems)
+}

@@ -1,0 +1,74 @@
+-- Sessions, messages, settings and projects: what the foundation serves. No method writes
+-- `agent_edits` yet, but an adopted database brings some.
+
+CREATE TABLE settings (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+
+CREATE TABLE projects (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    metadata TEXT,
+    created_at INTEGER NOT NULL,
+    opened_at INTEGER NOT NULL,
+    removed_at INTEGER
+);
+CREATE INDEX idx_projects_path ON projects (path);
+CREATE INDEX idx_projects_opened ON projects (opened_at, id);
+
+CREATE TABLE agent_sessions (
+    id TEXT PRIMARY KEY,
+    project_id TEXT,
+    kind TEXT NOT NULL,
+    title TEXT,
+    description TEXT,
+    model TEXT,
+    parent_id TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    activity_at INTEGER NOT NULL,
+    next_index INTEGER NOT NULL DEFAULT 0,
+    hidden_from INTEGER NOT NULL DEFAULT 0,
+    hidden_to INTEGER NOT NULL DEFAULT 0,
+    first_message_at INTEGER,
+    last_message_at INTEGER,
+    deleted_at INTEGER
+);
+CREATE INDEX idx_agent_sessions_project_created ON agent_sessions (project_id, created_at);
+CREATE INDEX idx_agent_sessions_activity ON agent_sessions (activity_at, id);
+CREATE INDEX idx_agent_sessions_project_activity ON agent_sessions (project_id, activity_at, id);
+
+-- What may be long and seldom changes, apart from the row that every append rewrites.
+CREATE TABLE agent_session_texts (
+    session_id TEXT PRIMARY KEY REFERENCES agent_sessions (id) ON DELETE CASCADE,
+    system_prompt TEXT,
+    metadata TEXT
+);
+
+CREATE TABLE agent_messages (
+    id TEXT PRIMARY KEY,
+    session_id TEXT NOT NULL REFERENCES agent_sessions (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    index_in_session INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    code_excerpt TEXT,
+    metadata TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER
+);
+CREATE UNIQUE INDEX idx_agent_messages_session_order ON agent_messages (session_id, index_in_session);
+
+CREATE TABLE agent_edits (
+    id TEXT PRIMARY KEY,
+    session_id TEXT NOT NULL REFERENCES agent_sessions (id) ON DELETE CASCADE,
+    file_path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    diff TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX idx_agent_edits_file_time ON agent_edits (file_path, created_at);

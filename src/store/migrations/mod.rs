@@ -1,0 +1,94 @@
+//! Numbered migrations, each step and its record in one transaction.
+//!
+//! `PRAGMA user_version` is the record. A file that holds data is backed up, and the backup
+//! verified, before its first step. A database of a newer version is refused.
+
+mod adopt;
+
+use super::StoreOptions;
+use super::backup;
+use super::engine::{self, Cell, Connection};
+use crate::error::{Error, Result};
+
+/// The version of the tables this build works with.
+pub const CURRENT_VERSION: i64 = 1;
+
+/// One step: from the version before to `version`. Its text never changes once released.
+struct Step {
+    version: i64,
+    sql: &'static str,
+}
+
+const STEPS: &[Step] = &[Step { version: 1, sql: include_str!("0001_foundation.sql") }];
+
+/// Brings the database to the current version.
+pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()> {
+    let version = user_version(connection)?;
+    if version == CURRENT_VERSION {
+        return Ok(());
+    }
+    if version > CURRENT_VERSION {
+        return Err(Error::Startup(format!(
+            "the database {} is of version {version}, this aetherd {} knows up to {CURRENT_VERSION}; \
+             start a newer aetherd, or restore a backup",
+            options.database.display(),
+            env!("CARGO_PKG_VERSION"),
+        )));
+    }
+    let tables = backup::table_names(connection)?;
+    if !tables.is_empty() {
+        let reason = format!("before-v{CURRENT_VERSION}");
+        let path = backup::write(connection, options.engine, &options.backups, &reason)?;
+        tracing::info!(backup = %path.display(), from = version, to = CURRENT_VERSION, "migrating; a verified backup is kept");
+    }
+    for step in STEPS.iter().filter(|step| step.version > version) {
+        engine::run(connection, "BEGIN IMMEDIATE")?;
+        let adopts = version == 0 && step.version == 1 && !tables.is_empty();
+        let done = if adopts { adopt::run(connection, step.sql, &tables) } else { run_script(connection, step.sql) }
+            .and_then(|()| engine::run(connection, &format!("PRAGMA user_version = {}", step.version)))
+            .and_then(|()| engine::run(connection, "COMMIT"));
+        if let Err(error) = done {
+            if !connection.is_autocommit()? {
+                engine::run(connection, "ROLLBACK")?;
+            }
+            return Err(Error::Startup(format!(
+                "migrating {} to version {} failed and was undone: {error}",
+                options.database.display(),
+                step.version
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn user_version(connection: &mut dyn Connection) -> Result<i64> {
+    match engine::scalar(connection, "PRAGMA user_version")? {
+        Some(Cell::Int(version)) => Ok(version),
+        other => Err(Error::Damaged(format!("the version of the tables reads {other:?}"))),
+    }
+}
+
+/// Runs a script's statements one by one. The scripts hold no `;` but those that end one.
+fn run_script(connection: &mut dyn Connection, script: &str) -> Result<()> {
+    let code: String =
+        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
+    for statement in code.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        engine::run(connection, statement)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A released step is frozen: users' databases were made by it. Add a step instead.
+    #[test]
+    fn released_steps_do_not_change() {
+        let lengths: Vec<(i64, usize)> = STEPS.iter().map(|step| (step.version, step.sql.len())).collect();
+        assert_eq!(lengths, [(1, FOUNDATION_BYTES)]);
+        assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));
+    }
+
+    const FOUNDATION_BYTES: usize = 0;
+}

@@ -1,0 +1,151 @@
+//! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
+
+pub mod backup;
+pub mod engine;
+pub mod history;
+pub mod messages;
+pub mod migrations;
+pub mod projects;
+mod readers;
+pub mod sessions;
+pub mod settings;
+pub mod status;
+pub mod transaction;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use readers::PendingRead;
+pub use transaction::{ReadTx, WriteTx};
+pub use writer::{PendingWrite, WriterCounts};
+
+use crate::config::EngineKind;
+use crate::error::{Error, Result};
+use crate::model::JsonObject;
+use engine::Engine;
+use readers::Readers;
+use writer::Writer;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The database file.
+    pub database: PathBuf,
+    /// Where backups go.
+    pub backups: PathBuf,
+    /// The storage engine.
+    pub engine: EngineKind,
+    /// Reader threads.
+    pub readers: usize,
+}
+
+/// An open database. Cheap to share; closed once.
+pub struct Store {
+    database: PathBuf,
+    engine_name: &'static str,
+    schema_version: i64,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Store {
+    /// Opens the database, creates or migrates its tables, and starts the writer and the readers.
+    ///
+    /// Blocks; call it before serving. A file that holds data is backed up before it is migrated.
+    pub fn open(options: &StoreOptions) -> Result<Self> {
+        let engine: Arc<dyn Engine> = engine::open(options.engine, &options.database)?;
+        let mut connection = engine.connect()?;
+        migrations::run(connection.as_mut(), options)?;
+        let writer = Writer::start(connection)?;
+        let readers = Readers::start(&engine, options.readers.max(1))?;
+        Ok(Self {
+            database: options.database.clone(),
+            engine_name: engine.name(),
+            schema_version: migrations::CURRENT_VERSION,
+            writer,
+            readers,
+        })
+    }
+
+    /// Queues a write and returns what to await for its result.
+    ///
+    /// Waits while the queue is full; writes are applied in the order in which this returns. The
+    /// result comes after the COMMIT has reached the disk. Dropping the returned future loses the
+    /// result, never the write. `work` may run twice: a group that fails is replayed singly.
+    pub async fn queue_write<T, F>(&self, bytes: usize, work: F) -> Result<PendingWrite<T>>
+    where
+        T: Send + 'static,
+        F: Fn(&mut WriteTx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.writer.queue(bytes, work).await
+    }
+
+    /// Writes, and returns the result once it is on the disk.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut WriteTx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.queue_write(0, work).await?.await
+    }
+
+    /// Queues a read of one snapshot and returns what to await for its result.
+    pub async fn queue_read<T, F>(&self, work: F) -> Result<PendingRead<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut ReadTx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.readers.queue(work).await
+    }
+
+    /// Reads one snapshot.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut ReadTx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.queue_read(work).await?.await
+    }
+
+    /// Waits until the writer has failed for good, and returns why. The process must then end.
+    pub async fn failed(&self) -> Error {
+        self.writer.failed().await
+    }
+
+    /// Finishes what is queued, checkpoints, and closes the database.
+    pub async fn close(&self) -> Result<()> {
+        self.readers.close().await;
+        self.writer.close().await
+    }
+
+    /// The database file.
+    pub fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// The storage engine's name.
+    pub fn engine_name(&self) -> &'static str {
+        self.engine_name
+    }
+
+    /// The version of the tables.
+    pub fn schema_version(&self) -> i64 {
+        self.schema_version
+    }
+
+    /// How much the writer has done and has to do.
+    pub fn writer_counts(&self) -> WriterCounts {
+        self.writer.counts()
+    }
+}
+
+/// Turns what a stored text should have been into an error of the database.
+fn stored<T, E: std::fmt::Display>(parsed: std::result::Result<T, E>) -> Result<T> {
+    parsed.map_err(|problem| Error::Damaged(format!("a stored value is not what it should be: {problem}")))
+}
+
+/// Returns a stored object.
+fn stored_object(text: Option<String>) -> Result<Option<JsonObject>> {
+    text.map(|text| stored(JsonObject::parse(text))).transpose()
+}

@@ -1,0 +1,161 @@
+//! Projects: found by path, listed by when they were opened.
+
+use super::engine::Row;
+use super::{ReadTx, WriteTx};
+use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
+use crate::error::{Error, Result};
+use crate::model::{Cursor, JsonObject, Project, ProjectId, time};
+
+const BY_ID: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
+    FROM projects WHERE id = ?1";
+
+const BY_PATH: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
+    FROM projects WHERE path = ?1 ORDER BY opened_at DESC LIMIT 1";
+
+const LIST: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
+    FROM projects WHERE opened_at <= ?1 AND (opened_at < ?1 OR id < ?2) AND (removed_at IS NULL OR ?3)
+    ORDER BY opened_at DESC, id DESC LIMIT ?4";
+
+const INSERT: &str = "INSERT INTO projects (id, name, path, metadata, created_at, opened_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
+
+const TOUCH: &str = "UPDATE projects SET opened_at = ?2, removed_at = NULL WHERE id = ?1";
+const UPDATE: &str = "UPDATE projects SET name = ?2, metadata = ?3 WHERE id = ?1";
+const REMOVE: &str = "UPDATE projects SET removed_at = ?2 WHERE id = ?1";
+
+/// Finds the project of a path or makes one, and marks it as opened.
+pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
+    let now = time::now();
+    if let Some(mut project) = tx.first(BY_PATH, &[(&params.path).into()], read_project)? {
+        if let Some(id) = params.id.as_ref().filter(|id| **id != project.id) {
+            return Err(Error::conflict("project", id, format!("cannot be made: {} has the folder", project.id)));
+        }
+        // Time never runs back, even where the clock does: the list is sorted by it.
+        project.opened_at = now.max(project.opened_at);
+        project.removed_at = None;
+        tx.execute_one(TOUCH, &[project.id.as_str().into(), project.opened_at.into()])?;
+        return Ok(Opened { project, created: false });
+    }
+    let project = Project {
+        id: params.id.clone().unwrap_or_else(ProjectId::generate),
+        name: params.name.clone().unwrap_or_else(|| folder_name(&params.path).to_owned()),
+        path: params.path.clone(),
+        metadata: params.metadata.clone(),
+        created_at: now,
+        opened_at: now,
+        removed_at: None,
+    };
+    if let Some(other) = find(tx, &project.id)? {
+        return Err(Error::conflict("project", &project.id, format!("exists with the folder {:?}", other.path)));
+    }
+    tx.execute_one(
+        INSERT,
+        &[
+            project.id.as_str().into(),
+            (&project.name).into(),
+            (&project.path).into(),
+            project.metadata.as_ref().map(JsonObject::as_str).into(),
+            now.into(),
+        ],
+    )?;
+    Ok(Opened { project, created: true })
+}
+
+/// Returns one project.
+pub fn get(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Project> {
+    find(tx, id)?.ok_or_else(|| Error::not_found("project", id))
+}
+
+/// Returns a page of projects.
+pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
+    let (opened_at, id) = params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
+    let wanted = i64::from(params.limit);
+    let mut projects = tx.all(
+        LIST,
+        &[
+            opened_at.into(),
+            (&id).into(),
+            i64::from(params.include_removed).into(),
+            (wanted + 1).into(),
+        ],
+        read_project,
+    )?;
+    let next_cursor = (projects.len() as i64 > wanted).then(|| {
+        projects.truncate(params.limit as usize);
+        let last = projects.last().expect("a page has one item at least");
+        Cursor::after(last.opened_at, last.id.as_str())
+    });
+    Ok(ProjectPage { projects, next_cursor })
+}
+
+/// Renames a project or patches its free data.
+pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Project> {
+    let mut project = get(tx, &params.id)?;
+    if let Some(name) = &params.name {
+        project.name.clone_from(name);
+    }
+    project.metadata = super::messages::patched(project.metadata, params.metadata.as_ref())?;
+    tx.execute_one(
+        UPDATE,
+        &[
+            project.id.as_str().into(),
+            (&project.name).into(),
+            project.metadata.as_ref().map(JsonObject::as_str).into(),
+        ],
+    )?;
+    Ok(project)
+}
+
+/// Takes a project off the list, and returns whether it was on it.
+pub fn remove(tx: &mut WriteTx<'_>, id: &ProjectId) -> Result<bool> {
+    let listed = get(tx, id)?.removed_at.is_none();
+    if listed {
+        tx.execute_one(REMOVE, &[id.as_str().into(), time::now().into()])?;
+    }
+    Ok(listed)
+}
+
+/// Checks that a project exists, on the list or off it.
+pub(super) fn require(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<()> {
+    get(tx, id).map(|_| ())
+}
+
+fn find(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Option<Project>> {
+    tx.first(BY_ID, &[id.as_str().into()], read_project)
+}
+
+fn read_project(row: &mut Row) -> Result<Project> {
+    Ok(Project {
+        id: super::stored(ProjectId::parse(row.text()?))?,
+        name: row.text()?,
+        path: row.text()?,
+        metadata: super::stored_object(row.optional_text()?)?,
+        created_at: row.int()?,
+        opened_at: row.int()?,
+        removed_at: row.optional_int()?,
+    })
+}
+
+/// Returns a folder's name: what follows the last separator of either kind.
+fn folder_name(path: &str) -> &str {
+    let trimmed = path.trim_end_matches(['/', '\\']);
+    trimmed.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_named_after_its_last_part() {
+        for (path, name) in [
+            ("/home/me/shop", "shop"),
+            ("/home/me/shop/", "shop"),
+            ("C:\\Users\\me\\web", "web"),
+            ("/", "/"),
+            ("shop", "shop"),
+        ] {
+            assert_eq!(folder_name(path), name);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Sessions: a small row each, rewritten by every append; the long texts lie apart.
+//!
+//! A history shows the messages outside `[hidden_from, hidden_to)`: clearing a session moves
+//! that range and rewrites no message.
+
+use super::engine::Row;
+use super::{ReadTx, WriteTx, projects};
+use crate::api::session::{ClearParams, ListParams, SessionPage, StartParams, UpdateParams};
+use crate::error::{Error, Result};
+use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary, time};
+
+const BY_ID: &str = "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
+        s.next_index, s.hidden_from, s.hidden_to, s.first_message_at, s.last_message_at,
+        s.created_at, s.updated_at, s.deleted_at, t.system_prompt, t.metadata
+    FROM agent_sessions s LEFT JOIN agent_session_texts t ON t.session_id = s.id
+    WHERE s.id = ?1";
+
+const HEAD: &str = "SELECT next_index, hidden_from, hidden_to, first_message_at, last_message_at,
+        created_at, deleted_at
+    FROM agent_sessions WHERE id = ?1";
+
+const INSERT: &str = "INSERT INTO agent_sessions
+        (id, project_id, kind, title, description, model, parent_id, created_at, updated_at, activity_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8)";
+
+const SET_TEXTS: &str = "INSERT INTO agent_session_texts (session_id, system_prompt, metadata)
+    VALUES (?1, ?2, ?3)
+    ON CONFLICT (session_id) DO UPDATE SET system_prompt = excluded.system_prompt, metadata = excluded.metadata";
+
+const UPDATE: &str = "UPDATE agent_sessions
+    SET project_id = ?2, title = ?3, description = ?4, model = ?5, updated_at = ?6 WHERE id = ?1";
+
+const APPENDED: &str = "UPDATE agent_sessions
+    SET next_index = ?2, first_message_at = ?3, last_message_at = ?4, activity_at = ?5 WHERE id = ?1";
+
+const HIDE: &str = "UPDATE agent_sessions SET hidden_from = ?2, hidden_to = ?3, updated_at = ?4 WHERE id = ?1";
+
+const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
+
+const LIST: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
+        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
+    FROM agent_sessions
+    WHERE activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
+        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
+    ORDER BY activity_at DESC, id DESC LIMIT ?4";
+
+const LIST_OF_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
+        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
+    FROM agent_sessions
+    WHERE project_id = ?5 AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
+        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
+    ORDER BY activity_at DESC, id DESC LIMIT ?4";
+
+const LIST_OF_NO_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
+        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
+    FROM agent_sessions
+    WHERE project_id IS NULL AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
+        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
+    ORDER BY activity_at DESC, id DESC LIMIT ?4";
+
+/// What an append and a reader of history need to know of a session.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) next_index: i64,
+    pub(super) hidden_from: i64,
+    pub(super) hidden_to: i64,
+    pub(super) first_message_at: Option<Millis>,
+    pub(super) last_message_at: Option<Millis>,
+    pub(super) created_at: Millis,
+}
+
+/// Starts a session, or returns the one that the same call started before.
+pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
+    if let Some(id) = &params.id {
+        if let Some((session, deleted)) = find(tx, id)? {
+            return match difference(&session, params) {
+                _ if deleted => Err(Error::conflict("session", id, "exists in the trash")),
+                Some(field) => {
+                    Err(Error::conflict("session", id, format!("exists with another {field}")))
+                }
+                None => Ok(session),
+            };
+        }
+    }
+    if let Some(project_id) = &params.project_id {
+        projects::require(tx, project_id)?;
+    }
+    if let Some(parent_id) = &params.parent_id {
+        head(tx, parent_id)?;
+    }
+    let now = time::now();
+    let session = Session {
+        id: params.id.clone().unwrap_or_else(SessionId::generate),
+        project_id: params.project_id.clone(),
+        kind: params.kind.clone(),
+        title: params.title.clone(),
+        description: params.description.clone(),
+        model: params.model.clone(),
+        system_prompt: params.system_prompt.clone(),
+        parent_id: params.parent_id.clone(),
+        metadata: params.metadata.clone(),
+        message_count: 0,
+        next_index: 0,
+        first_message_at: None,
+        last_message_at: None,
+        created_at: params.created_at.unwrap_or(now),
+        updated_at: now,
+    };
+    tx.execute_one(
+        INSERT,
+        &[
+            session.id.as_str().into(),
+            session.project_id.as_ref().map(ProjectId::as_str).into(),
+            (&session.kind).into(),
+            session.title.as_deref().into(),
+            session.description.as_deref().into(),
+            session.model.as_deref().into(),
+            session.parent_id.as_ref().map(SessionId::as_str).into(),
+            session.created_at.into(),
+            session.updated_at.into(),
+        ],
+    )?;
+    if session.system_prompt.is_some() || session.metadata.is_some() {
+        set_texts(tx, &session)?;
+    }
+    Ok(session)
+}
+
+/// Returns the first field in which a stored session differs from what a retried start says.
+fn difference(stored: &Session, params: &StartParams) -> Option<&'static str> {
+    [
+        ("project_id", stored.project_id == params.project_id),
+        ("kind", stored.kind == params.kind),
+        ("title", stored.title == params.title),
+        ("description", stored.description == params.description),
+        ("model", stored.model == params.model),
+        ("system_prompt", stored.system_prompt == params.system_prompt),
+        ("parent_id", stored.parent_id == params.parent_id),
+        ("metadata", stored.metadata == params.metadata),
+        ("created_at", params.created_at.is_none_or(|created_at| stored.created_at == created_at)),
+    ]
+    .into_iter()
+    .find_map(|(field, same)| (!same).then_some(field))
+}
+
+/// Returns one session.
+pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
+    match find(tx, id)? {
+        Some((session, false)) => Ok(session),
+        _ => Err(Error::not_found("session", id)),
+    }
+}
+
+/// Returns a page of sessions, newest activity first.
+pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
+    let (activity_at, id) = params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
+    let wanted = i64::from(params.limit);
+    let mut values =
+        vec![activity_at.into(), (&id).into(), params.kind.as_deref().into(), (wanted + 1).into()];
+    let sql = match &params.project_id {
+        None => LIST,
+        Some(None) => LIST_OF_NO_PROJECT,
+        Some(Some(project_id)) => {
+            values.push(project_id.as_str().into());
+            LIST_OF_PROJECT
+        }
+    };
+    let mut sessions = tx.all(sql, &values, read_summary)?;
+    let next_cursor = (sessions.len() as i64 > wanted).then(|| {
+        sessions.truncate(params.limit as usize);
+        let last = sessions.last().expect("a page has one item at least");
+        Cursor::after(last.activity_at, last.id.as_str())
+    });
+    Ok(SessionPage { sessions, next_cursor })
+}
+
+/// Changes a session's own fields.
+pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
+    let mut session = get(tx, &params.id)?;
+    if let Some(Some(project_id)) = &params.project_id {
+        projects::require(tx, project_id)?;
+    }
+    replace(&mut session.project_id, &params.project_id);
+    replace(&mut session.title, &params.title);
+    replace(&mut session.description, &params.description);
+    replace(&mut session.model, &params.model);
+    replace(&mut session.system_prompt, &params.system_prompt);
+    session.metadata = super::messages::patched(session.metadata, params.metadata.as_ref())?;
+    session.updated_at = time::now();
+    tx.execute_one(
+        UPDATE,
+        &[
+            session.id.as_str().into(),
+            session.project_id.as_ref().map(ProjectId::as_str).into(),
+            session.title.as_deref().into(),
+            session.description.as_deref().into(),
+            session.model.as_deref().into(),
+            session.updated_at.into(),
+        ],
+    )?;
+    if params.system_prompt.is_some() || params.metadata.is_some() {
+        set_texts(tx, &session)?;
+    }
+    Ok(session)
+}
+
+fn replace<T: Clone>(field: &mut Option<T>, change: &Option<Option<T>>) {
+    if let Some(value) = change {
+        field.clone_from(value);
+    }
+}
+
+/// Hides all messages but the first ones from the history.
+pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
+    let head = head(tx, &params.id)?;
+    let keep = i64::from(params.keep_first);
+    // Keeping more than the part before the hidden range keeps no more: it stays hidden.
+    let from = if head.hidden_from == head.hidden_to { keep } else { keep.min(head.hidden_from) };
+    let from = from.min(head.next_index);
+    tx.execute_one(
+        HIDE,
+        &[params.id.as_str().into(), from.into(), head.next_index.into(), time::now().into()],
+    )?;
+    get(tx, &params.id)
+}
+
+/// Moves a session to the trash, and returns whether it was outside until now.
+pub fn delete(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
+    match find(tx, id)? {
+        None => Err(Error::not_found("session", id)),
+        Some((_, true)) => Ok(false),
+        Some((_, false)) => {
+            tx.execute_one(DELETE, &[id.as_str().into(), time::now().into()])?;
+            Ok(true)
+        }
+    }
+}
+
+/// Returns what an append needs to know of a session outside the trash.
+pub(super) fn head(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Head> {
+    let found = tx.first(HEAD, &[id.as_str().into()], |row| {
+        let head = Head {
+            next_index: row.int()?,
+            hidden_from: row.int()?,
+            hidden_to: row.int()?,
+            first_message_at: row.optional_int()?,
+            last_message_at: row.optional_int()?,
+            created_at: row.int()?,
+        };
+        Ok((head, row.optional_int()?))
+    })?;
+    match found {
+        Some((head, None)) => Ok(head),
+        _ => Err(Error::not_found("session", id)),
+    }
+}
+
+/// Records that messages were appended.
+pub(super) fn record_appended(tx: &mut WriteTx<'_>, id: &SessionId, head: &Head) -> Result<()> {
+    let activity_at = head.last_message_at.map_or(head.created_at, |last| last.max(head.created_at));
+    tx.execute_one(
+        APPENDED,
+        &[
+            id.as_str().into(),
+            head.next_index.into(),
+            head.first_message_at.into(),
+            head.last_message_at.into(),
+            activity_at.into(),
+        ],
+    )
+}
+
+fn set_texts(tx: &mut WriteTx<'_>, session: &Session) -> Result<()> {
+    tx.execute(
+        SET_TEXTS,
+        &[
+            session.id.as_str().into(),
+            session.system_prompt.as_deref().into(),
+            session.metadata.as_ref().map(JsonObject::as_str).into(),
+        ],
+    )
+    .map(|_| ())
+}
+
+/// Returns a session and whether it is in the trash.
+fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<(Session, bool)>> {
+    tx.first(BY_ID, &[id.as_str().into()], |row| {
+        let id = super::stored(SessionId::parse(row.text()?))?;
+        let project_id = project_id(row)?;
+        let (kind, title) = (row.text()?, row.optional_text()?);
+        let (description, model) = (row.optional_text()?, row.optional_text()?);
+        let parent_id = parent_id(row)?;
+        let next_index = row.int()?;
+        let hidden = -(row.int()? - row.int()?);
+        let session = Session {
+            id,
+            project_id,
+            kind,
+            title,
+            description,
+            model,
+            parent_id,
+            message_count: next_index - hidden,
+            next_index,
+            first_message_at: row.optional_int()?,
+            last_message_at: row.optional_int()?,
+            created_at: row.int()?,
+            updated_at: row.int()?,
+            system_prompt: None,
+            metadata: None,
+        };
+        let deleted = row.optional_int()?.is_some();
+        let (system_prompt, metadata) =
+            (row.optional_text()?, super::stored_object(row.optional_text()?)?);
+        Ok((Session { system_prompt, metadata, ..session }, deleted))
+    })
+}
+
+fn read_summary(row: &mut Row) -> Result<SessionSummary> {
+    Ok(SessionSummary {
+        id: super::stored(SessionId::parse(row.text()?))?,
+        project_id: project_id(row)?,
+        kind: row.text()?,
+        title: row.optional_text()?,
+        description: row.optional_text()?,
+        model: row.optional_text()?,
+        parent_id: parent_id(row)?,
+        message_count: row.int()?,
+        first_message_at: row.optional_int()?,
+        last_message_at: row.optional_int()?,
+        created_at: row.int()?,
+        activity_at: row.int()?,
+    })
+}
+
+fn project_id(row: &mut Row) -> Result<Option<ProjectId>> {
+    row.optional_text()?.map(|text| super::stored(ProjectId::parse(text))).transpose()
+}
+
+fn parent_id(row: &mut Row) -> Result<Option<SessionId>> {
+    row.optional_text()?.map(|text| super::stored(SessionId::parse(text))).transpose()
+}

@@ -1,0 +1,163 @@
+//! Settings: one value a key and scope; a project's value wins over the user's.
+
+use super::engine::Row;
+use super::{ReadTx, WriteTx, projects};
+use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
+use crate::error::{Error, Result};
+use crate::model::record::ScopeKind;
+use crate::model::{Cursor, Json, ProjectId, Setting, time};
+
+/// The scope of the user's own settings. A project's is `project:` and its id.
+const USER: &str = "user";
+
+const SET: &str = "INSERT INTO settings (scope, key, value, updated_at) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+
+const ONE: &str = "SELECT key, value, updated_at FROM settings WHERE scope = ?1 AND key = ?2";
+
+const LIST: &str = "SELECT key, value, updated_at FROM settings
+    WHERE scope = ?1 AND key > ?2 AND key >= ?3 AND (?4 IS NULL OR key < ?4)
+    ORDER BY key LIMIT ?5";
+
+const DELETE: &str = "DELETE FROM settings WHERE scope = ?1 AND key = ?2";
+
+/// Sets one key.
+pub fn set(tx: &mut WriteTx<'_>, params: &SetParams) -> Result<Setting> {
+    let scope = writable_scope(tx, params.project_id.as_ref())?;
+    let now = time::now();
+    tx.execute(SET, &[(&scope).into(), (&params.key).into(), params.value.as_str().into(), now.into()])?;
+    Ok(Setting {
+        key: params.key.clone(),
+        value: params.value.clone(),
+        resolved: Some(kind_of(params.project_id.as_ref())),
+        updated_at: Some(now),
+    })
+}
+
+/// Sets several keys.
+pub fn set_many(tx: &mut WriteTx<'_>, params: &SetManyParams) -> Result<u64> {
+    let scope = writable_scope(tx, params.project_id.as_ref())?;
+    let now = time::now();
+    for entry in &params.entries {
+        tx.execute(SET, &[(&scope).into(), (&entry.key).into(), entry.value.as_str().into(), now.into()])?;
+    }
+    Ok(params.entries.len() as u64)
+}
+
+/// Returns the value that applies.
+pub fn get(tx: &mut ReadTx<'_>, params: &KeyParams) -> Result<Setting> {
+    let project = match &params.project_id {
+        Some(id) => one(tx, &scope_of(Some(id)), &params.key, ScopeKind::Project)?,
+        None => None,
+    };
+    let found = match project {
+        Some(setting) => Some(setting),
+        None => one(tx, USER, &params.key, ScopeKind::User)?,
+    };
+    match found {
+        Some(setting) => Ok(setting),
+        None => Ok(Setting {
+            key: params.key.clone(),
+            value: super::stored(Json::parse("null".to_owned()))?,
+            resolved: None,
+            updated_at: None,
+        }),
+    }
+}
+
+/// Takes a key out of one scope, and returns whether it was there.
+pub fn delete(tx: &mut WriteTx<'_>, params: &KeyParams) -> Result<bool> {
+    let scope = scope_of(params.project_id.as_ref());
+    Ok(tx.execute(DELETE, &[(&scope).into(), (&params.key).into()])? > 0)
+}
+
+/// Returns a page of the settings that apply.
+pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
+    let wanted = params.limit as usize;
+    let mut settings = scope_page(tx, USER, params, ScopeKind::User)?;
+    if params.project_id.is_some() {
+        let scope = scope_of(params.project_id.as_ref());
+        let own = scope_page(tx, &scope, params, ScopeKind::Project)?;
+        settings.retain(|user| own.iter().all(|project| project.key != user.key));
+        settings.extend(own);
+        settings.sort_by(|one, other| one.key.cmp(&other.key));
+    }
+    let next_cursor = (settings.len() > wanted).then(|| {
+        settings.truncate(wanted);
+        Cursor::after(0, &settings.last().expect("a page has one item at least").key)
+    });
+    Ok(SettingPage { settings, next_cursor })
+}
+
+fn one(tx: &mut ReadTx<'_>, scope: &str, key: &str, kind: ScopeKind) -> Result<Option<Setting>> {
+    tx.first(ONE, &[scope.into(), key.into()], |row| read_setting(row, kind))
+}
+
+/// Returns one scope's part of a page, and one more than the page holds.
+fn scope_page(tx: &mut ReadTx<'_>, scope: &str, params: &ListParams, kind: ScopeKind) -> Result<Vec<Setting>> {
+    let after = params.cursor.as_ref().map(|cursor| cursor.position().1).unwrap_or_default();
+    let prefix = params.prefix.as_deref().unwrap_or_default();
+    let end = prefix_end(prefix);
+    tx.all(
+        LIST,
+        &[
+            scope.into(),
+            (&after).into(),
+            prefix.into(),
+            end.as_deref().into(),
+            (i64::from(params.limit) + 1).into(),
+        ],
+        |row| read_setting(row, kind),
+    )
+}
+
+/// Returns the first text that no longer starts with the prefix, in the order of code points.
+fn prefix_end(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
+fn scope_of(project_id: Option<&ProjectId>) -> String {
+    project_id.map_or_else(|| USER.to_owned(), |id| format!("project:{id}"))
+}
+
+fn kind_of(project_id: Option<&ProjectId>) -> ScopeKind {
+    if project_id.is_some() { ScopeKind::Project } else { ScopeKind::User }
+}
+
+fn writable_scope(tx: &mut WriteTx<'_>, project_id: Option<&ProjectId>) -> Result<String> {
+    if let Some(id) = project_id {
+        projects::require(tx, id)?;
+    }
+    Ok(scope_of(project_id))
+}
+
+fn read_setting(row: &mut Row, kind: ScopeKind) -> Result<Setting> {
+    Ok(Setting {
+        key: row.text()?,
+        value: Json::parse(row.text()?)
+            .map_err(|error| Error::Damaged(format!("a setting is not JSON: {error}")))?,
+        resolved: Some(kind),
+        updated_at: Some(row.int()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_the_next_code_point() {
+        assert_eq!(prefix_end("editor."), Some("editor/".to_owned()));
+        assert_eq!(prefix_end("a\u{10FFFF}"), Some("b".to_owned()));
+        assert_eq!(prefix_end("\u{D7FF}"), Some("\u{E000}".to_owned()));
+        assert_eq!(prefix_end(""), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! What store functions are given: a snapshot to read, or the writer's open transaction.
+//!
+//! Neither begins nor commits. The types say what a function may do.
+
+use std::ops::ControlFlow;
+
+use super::engine::{Connection, Row, Value};
+use crate::error::{Error, Result};
+
+/// A snapshot that can be read.
+pub struct ReadTx<'a> {
+    connection: &'a mut dyn Connection,
+}
+
+impl<'a> ReadTx<'a> {
+    pub(super) fn new(connection: &'a mut dyn Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Runs a query and hands on each row until told to stop.
+    pub fn each(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        mut each: impl FnMut(&mut Row) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.connection.query(sql, params, &mut each)
+    }
+
+    /// Runs a query and collects its rows.
+    pub fn all<T>(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        mut read: impl FnMut(&mut Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.each(sql, params, |row| {
+            found.push(read(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Runs a query of at most one row.
+    pub fn first<T>(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        mut read: impl FnMut(&mut Row) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut found = None;
+        self.each(sql, params, |row| {
+            if found.is_none() {
+                found = Some(read(row)?);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Has the engine check the whole file.
+    pub fn integrity_problems(&mut self) -> Result<Vec<String>> {
+        super::engine::integrity_problems(self.connection)
+    }
+}
+
+/// The writer's open transaction: all a snapshot can do, and changes.
+pub struct WriteTx<'a> {
+    read: ReadTx<'a>,
+    changed: bool,
+}
+
+impl<'a> WriteTx<'a> {
+    pub(super) fn new(connection: &'a mut dyn Connection) -> Self {
+        Self { read: ReadTx::new(connection), changed: false }
+    }
+
+    /// Runs a statement that changes rows, and returns how many.
+    pub fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64> {
+        self.changed = true;
+        self.read.connection.execute(sql, params)
+    }
+
+    /// Runs a statement that must change exactly one row.
+    pub fn execute_one(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<()> {
+        match self.execute(sql, params)? {
+            1 => Ok(()),
+            count => Err(Error::Internal(format!("a statement changed {count} rows instead of 1"))),
+        }
+    }
+
+    /// True where a statement that changes rows was tried.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
+    }
+}
+
+impl<'a> std::ops::Deref for WriteTx<'a> {
+    type Target = ReadTx<'a>;
+
+    fn deref(&self) -> &ReadTx<'a> {
+        &self.read
+    }
+}
+
+impl std::ops::DerefMut for WriteTx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.read
+    }
+}

@@ -1,0 +1,298 @@
+//! The one writer: takes what is queued, BEGIN, applies each, COMMIT (one fsync for all), replies.
+//!
+//! There is no timer: what has queued while the last group was committed is the next group.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::engine::{self, Connection};
+use super::transaction::WriteTx;
+use crate::error::{Error, Result};
+use crate::model::limits::{
+    MAX_GROUP_BYTES, MAX_GROUP_WRITES, MAX_QUEUED_WRITE_BYTES, MAX_QUEUED_WRITES,
+};
+
+/// The queue's bytes are counted in units of this many.
+const BYTES_UNIT: usize = 1024;
+
+/// How much the writer has done and has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriterCounts {
+    /// Writes that wait.
+    pub queued: u64,
+    /// Writes since the start.
+    pub writes: u64,
+    /// Transactions since the start.
+    pub groups: u64,
+}
+
+/// The writer's handle.
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Queued>>>,
+    places: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    counters: Arc<Counters>,
+    ended: watch::Receiver<Option<Result<()>>>,
+}
+
+#[derive(Default)]
+struct Counters {
+    writes: AtomicU64,
+    groups: AtomicU64,
+}
+
+struct Queued {
+    command: Box<dyn Command>,
+    bytes: usize,
+    _place: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// A write whose type of result is hidden from the writer.
+trait Command: Send {
+    fn apply(&mut self, transaction: &mut WriteTx<'_>) -> Result<()>;
+    fn reply(self: Box<Self>, outcome: Result<()>);
+}
+
+struct Work<T, F> {
+    work: F,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Command for Work<T, F>
+where
+    T: Send,
+    F: Fn(&mut WriteTx<'_>) -> Result<T> + Send,
+{
+    fn apply(&mut self, transaction: &mut WriteTx<'_>) -> Result<()> {
+        self.value = Some((self.work)(transaction)?);
+        Ok(())
+    }
+
+    fn reply(self: Box<Self>, outcome: Result<()>) {
+        let Self { value, reply, .. } = *self;
+        let result = outcome.map(|()| value.expect("a write that was applied has a result"));
+        // A client that vanished loses its reply, never its write.
+        let _ = reply.send(result);
+    }
+}
+
+/// A queued write's result. Dropping it loses the result, never the write.
+#[derive(Debug)]
+pub struct PendingWrite<T> {
+    reply: oneshot::Receiver<Result<T>>,
+}
+
+impl<T> Future for PendingWrite<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.reply).poll(context).map(|reply| {
+            reply.unwrap_or_else(|_| {
+                Err(Error::Internal(
+                    "the writer ended before the write; whether it stands is unknown".to_owned(),
+                ))
+            })
+        })
+    }
+}
+
+impl Writer {
+    /// Starts the writer's thread on a connection that nothing else uses.
+    pub(super) fn start(connection: Box<dyn Connection>) -> Result<Self> {
+        let (queue, jobs) = mpsc::channel();
+        let (ended_sender, ended) = watch::channel(None);
+        let counters = Arc::new(Counters::default());
+        let thread_counters = Arc::clone(&counters);
+        std::thread::Builder::new()
+            .name("aetherd-writer".to_owned())
+            .spawn(move || {
+                let run = catch_unwind(AssertUnwindSafe(|| {
+                    serve(connection, &jobs, &thread_counters)
+                }));
+                let outcome = run.unwrap_or_else(|_| {
+                    Err(Error::Internal("the writer panicked; the next start recovers".to_owned()))
+                });
+                ended_sender.send_replace(Some(outcome));
+            })
+            .map_err(|error| Error::Startup(format!("cannot start the writer's thread: {error}")))?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            places: Arc::new(Semaphore::new(MAX_QUEUED_WRITES)),
+            bytes: Arc::new(Semaphore::new(MAX_QUEUED_WRITE_BYTES / BYTES_UNIT)),
+            counters,
+            ended,
+        })
+    }
+
+    /// Queues a write, waiting for a place.
+    pub(super) async fn queue<T, F>(&self, bytes: usize, work: F) -> Result<PendingWrite<T>>
+    where
+        T: Send + 'static,
+        F: Fn(&mut WriteTx<'_>) -> Result<T> + Send + 'static,
+    {
+        let units = (bytes / BYTES_UNIT + 1).min(MAX_QUEUED_WRITE_BYTES / BYTES_UNIT);
+        let units = u32::try_from(units).expect("the limit fits");
+        let stopping = |_| Error::ShuttingDown;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(stopping)?;
+        let weight = Arc::clone(&self.bytes).acquire_many_owned(units).await.map_err(stopping)?;
+        let (reply, receiver) = oneshot::channel();
+        let command = Box::new(Work { work, value: None, reply });
+        let queued = Queued { command, bytes, _place: place, _bytes: weight };
+        let queue = self.queue.lock().expect("no holder of the lock panics");
+        queue
+            .as_ref()
+            .ok_or(Error::ShuttingDown)?
+            .send(queued)
+            .map_err(|_| Error::Internal("the writer has ended".to_owned()))?;
+        Ok(PendingWrite { reply: receiver })
+    }
+
+    /// Waits until the writer has failed for good.
+    pub(super) async fn failed(&self) -> Error {
+        let mut ended = self.ended.clone();
+        loop {
+            if let Some(Err(error)) = ended.borrow_and_update().as_ref() {
+                return error.clone();
+            }
+            if ended.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Takes no more writes, finishes those queued, checkpoints and closes.
+    pub(super) async fn close(&self) -> Result<()> {
+        self.queue.lock().expect("no holder of the lock panics").take();
+        self.places.close();
+        let mut ended = self.ended.clone();
+        let outcome = ended.wait_for(Option::is_some).await;
+        outcome.map_or_else(
+            |_| Err(Error::Internal("the writer's thread is gone".to_owned())),
+            |outcome| outcome.clone().expect("waited for it"),
+        )
+    }
+
+    pub(super) fn counts(&self) -> WriterCounts {
+        WriterCounts {
+            queued: (MAX_QUEUED_WRITES - self.places.available_permits().min(MAX_QUEUED_WRITES)) as u64,
+            writes: self.counters.writes.load(Ordering::Relaxed),
+            groups: self.counters.groups.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Serves the queue until it is closed and empty.
+fn serve(
+    mut connection: Box<dyn Connection>,
+    jobs: &mpsc::Receiver<Queued>,
+    counters: &Counters,
+) -> Result<()> {
+    while let Ok(first) = jobs.recv() {
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
+            let Ok(next) = jobs.try_recv() else { break };
+            bytes += next.bytes;
+            group.push(next);
+        }
+        counters.groups.fetch_add(1, Ordering::Relaxed);
+        counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
+        write_group(connection.as_mut(), group)?;
+    }
+    // The log is folded into the database and cut, so that a copy of the one file is whole.
+    if let Err(error) = engine::run(connection.as_mut(), "PRAGMA wal_checkpoint(TRUNCATE)") {
+        tracing::warn!(%error, "the last checkpoint failed; the next start reads the log");
+    }
+    Ok(())
+}
+
+/// Writes a group in one transaction, or, where one of it fails, each in its own.
+///
+/// An error is fatal: the transaction's state is unknown.
+fn write_group(connection: &mut dyn Connection, mut group: Vec<Queued>) -> Result<()> {
+    if let Err(error) = connection.execute(BEGIN, &[]) {
+        reply_all(group, &error);
+        return ensure_no_transaction(connection);
+    }
+    let mut outcomes = Vec::with_capacity(group.len());
+    for queued in &mut group {
+        let mut transaction = WriteTx::new(connection);
+        let outcome = queued.command.apply(&mut transaction);
+        let must_roll_back = outcome.as_ref().is_err_and(Error::is_storage)
+            || (outcome.is_err() && transaction.has_changed());
+        if must_roll_back {
+            roll_back(connection)?;
+            return write_singly(connection, group);
+        }
+        outcomes.push(outcome);
+    }
+    if let Err(error) = connection.execute(COMMIT, &[]) {
+        tracing::error!(%error, writes = group.len(), "a commit failed");
+        ensure_no_transaction(connection)?;
+        reply_all(group, &error);
+        return Ok(());
+    }
+    for (queued, outcome) in group.into_iter().zip(outcomes) {
+        queued.command.reply(outcome);
+    }
+    Ok(())
+}
+
+/// Writes each of a group in a transaction of its own, so that a bad one fails alone.
+fn write_singly(connection: &mut dyn Connection, group: Vec<Queued>) -> Result<()> {
+    for mut queued in group {
+        let outcome = write_one(connection, queued.command.as_mut())?;
+        queued.command.reply(outcome);
+    }
+    Ok(())
+}
+
+/// The outer error is fatal, the inner one is the write's.
+fn write_one(connection: &mut dyn Connection, command: &mut dyn Command) -> Result<Result<()>> {
+    if let Err(error) = connection.execute(BEGIN, &[]) {
+        ensure_no_transaction(connection)?;
+        return Ok(Err(error));
+    }
+    let outcome = command
+        .apply(&mut WriteTx::new(connection))
+        .and_then(|()| connection.execute(COMMIT, &[]).map(|_| ()));
+    if let Err(error) = &outcome {
+        if error.is_storage() {
+            tracing::error!(%error, "a write failed");
+        }
+        ensure_no_transaction(connection)?;
+    }
+    Ok(outcome)
+}
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
+fn ensure_no_transaction(connection: &mut dyn Connection) -> Result<()> {
+    if connection.is_autocommit()? { Ok(()) } else { roll_back(connection) }
+}
+
+fn roll_back(connection: &mut dyn Connection) -> Result<()> {
+    // Some errors end the transaction by themselves.
+    if connection.is_autocommit()? {
+        return Ok(());
+    }
+    connection.execute(ROLLBACK, &[]).map(|_| ()).map_err(|error| {
+        Error::Internal(format!("a rollback failed, the database's state is unknown: {error}"))
+    })
+}
+
+fn reply_all(group: Vec<Queued>, error: &Error) {
+    for queued in group {
+        queued.command.reply(Err(error.clone()));
+    }
+}

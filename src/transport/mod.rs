@@ -1,0 +1,7 @@
+//! The local socket: one API, a file a platform.
+
+#[cfg(unix)]
+mod unix;
+
+#[cfg(unix)]
+pub use unix::{Listener, Stream, connect, probe};
