@@ -11,6 +11,7 @@ pub use lock::{HomeLock, LockInfo};
 use crate::api;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::server::methods::Methods;
 use crate::server::{self, Server};
 use crate::store::{Store, StoreOptions};
 use crate::transport::{self, Listener};
@@ -22,10 +23,13 @@ pub struct Daemon {
     _lock: HomeLock,
 }
 
-/// Starts: lock, open and migrate, bind, ready.
-///
-/// While it returns an error, the home is as it was.
+/// Starts: lock, open and migrate, bind, ready. Serves the protocol's methods.
 pub async fn start(config: &Config) -> Result<Daemon> {
+    start_with(config, Methods::standard()).await
+}
+
+/// Starts a daemon that serves these methods.
+pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
     transport::prepare_home(&config.paths)?;
     let lock = HomeLock::take(&config.paths)?;
     let store = Store::open(&StoreOptions {
@@ -34,7 +38,7 @@ pub async fn start(config: &Config) -> Result<Daemon> {
         engine: config.engine,
         readers: config.readers,
     })?;
-    let server = Server::new(store, config.paths.clone());
+    let server = Server::new(store, config.paths.clone(), methods);
     let listener = match Listener::bind(&config.paths.socket).await {
         Ok(listener) => listener,
         Err(error) => {

@@ -42,13 +42,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns a server of a store, with the protocol's methods.
-    pub fn new(store: Store, paths: Paths) -> Arc<Self> {
-        Self::with_methods(store, paths, Methods::standard())
-    }
-
     /// Returns a server of a store, with these methods.
-    pub fn with_methods(store: Store, paths: Paths, methods: Methods) -> Arc<Self> {
+    pub fn new(store: Store, paths: Paths, methods: Methods) -> Arc<Self> {
         Arc::new(Self {
             store,
             paths,

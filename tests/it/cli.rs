@@ -1,0 +1,145 @@
+//! The command line: what it prints, where, and with which exit code.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::Home;
+
+fn run(home: &Home, arguments: &[&str]) -> Output {
+    home.command().args(arguments).output().expect("the binary runs")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn endpoint_prints_where_to_connect_and_nothing_else() {
+    let home = Home::new();
+    let output = run(&home, &["endpoint"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(out(&output), format!("{}\n", home.socket().display()));
+    assert_eq!(err(&output), "");
+    let output = home.command().env("AETHERD_SOCKET", "/x/y.sock").arg("endpoint").output().expect("it runs");
+    assert_eq!(out(&output), "/x/y.sock\n");
+}
+
+#[test]
+fn call_prints_the_result_and_errors_go_to_stderr() {
+    let home = Home::new();
+    let daemon = home.start();
+    let output = run(&home, &["call", "session.start", r#"{"id": "s", "kind": "chat", "title": "é"}"#]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let session: Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!(session["title"], "é");
+
+    let mut child = home
+        .command()
+        .args(["call", "message.append", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let params = json!({"session_id": "s", "role": "user", "content": "by standard input"}).to_string();
+    child.stdin.take().expect("a pipe").write_all(params.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(out(&output).contains("by standard input"));
+
+    let output = run(&home, &["call", "session.get", r#"{"id": "nope"}"#]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(out(&output), "");
+    assert_eq!(err(&output), "error: not_found: session \"nope\" does not exist\n");
+
+    let output = run(&home, &["--json", "call", "session.get", r#"{"id": "nope"}"#]);
+    let error: Value = serde_json::from_str(&err(&output)).expect("JSON");
+    assert_eq!((&error["code"], &error["kind"]), (&json!(1404), &json!("not_found")));
+
+    for wrong in ["{", "[1", "nothing"] {
+        let output = run(&home, &["call", "system.ping", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    }
+    assert_eq!(run(&home, &["call", "system.ping", "[]"]).status.code(), Some(1));
+    assert_eq!(run(&home, &["nonsense"]).status.code(), Some(2));
+    drop(daemon);
+}
+
+#[test]
+fn without_a_daemon_commands_say_so() {
+    let home = Home::new();
+    for arguments in [&["status"][..], &["call", "system.ping"]] {
+        let output = run(&home, arguments);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(err(&output).contains("aetherd serve"), "{}", err(&output));
+    }
+    let output = run(&home, &["stop"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "no daemon was running\n"));
+}
+
+#[test]
+fn stop_returns_when_the_daemon_has_ended() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let output = run(&home, &["stop"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "stopped\n"), "{}", err(&output));
+    assert_eq!(daemon.wait().code(), Some(0));
+    // The home is free at once.
+    let again = home.start();
+    drop(again);
+}
+
+#[test]
+fn status_is_for_people_and_for_programs() {
+    let home = Home::new();
+    let daemon = home.start();
+    let text = out(&run(&home, &["status"]));
+    assert!(text.contains("0 sessions, 0 messages"), "{text}");
+    assert!(text.contains(&daemon.pid().to_string()), "{text}");
+    let status: Value = serde_json::from_str(&out(&run(&home, &["--json", "status"]))).expect("JSON");
+    assert_eq!(status["engine"], "turso");
+}
+
+#[test]
+fn the_sqlite_engine_serves_too() {
+    let home = Home::new();
+    let daemon = home.start_with(&["--engine", "sqlite"]);
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("message.append", json!({"session_id": "s", "role": "user", "content": "c"}));
+    assert_eq!(client.call("system.status", json!({}))["engine"], "sqlite");
+    assert_eq!(client.call("system.check", json!({}))["ok"], true);
+    drop(daemon);
+    let output = run(&home, &["serve", "--engine", "oracle"]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+}
+
+#[test]
+fn the_log_is_json_when_asked_and_holds_nothing_users_wrote() {
+    const SECRET: &str = "s3cret-of-the-user";
+    let home = Home::new();
+    let daemon = home.start_with(&["--log", "debug", "--log-format", "json"]);
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat", "title": SECRET}));
+    client.call("message.append", json!({"session_id": "s", "role": "user", "content": SECRET}));
+    client.call("settings.set", json!({"key": "k", "value": SECRET}));
+    client.fail("message.append", json!({"session_id": "s", "role": SECRET, "content": SECRET}));
+    client.send(&format!("{{{SECRET}"));
+    client.receive();
+    client.call("system.shutdown", json!({}));
+    let mut daemon = daemon;
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = home.log();
+    assert!(!log.contains(SECRET), "{log}");
+    let messages: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a JSON line")["fields"]["message"].clone())
+        .collect();
+    assert!(messages.contains(&json!("ready")) && messages.contains(&json!("stopped")), "{messages:?}");
+    let output = run(&home, &["--log", "loud=", "endpoint"]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+}

@@ -1,0 +1,211 @@
+//! Many clients at once: order, holes, retries, and readers that see whole snapshots.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aetherd::api::message::{AppendManyParams, NewMessage};
+use aetherd::api::session::StartParams;
+use aetherd::error::Error;
+use aetherd::model::{Role, SessionId};
+use aetherd::store::{messages, sessions};
+use serde_json::{Value, json};
+
+use crate::support::{ENGINES, Home, LineClient, error_kind, open_store, request, runtime};
+
+#[test]
+fn eight_clients_on_one_session_leave_no_hole() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 50;
+    let home = Home::new();
+    let daemon = home.start();
+    daemon.client().call("session.start", json!({"id": "s", "kind": "chat"}));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let mut client = daemon.client();
+            std::thread::spawn(move || {
+                let append = |_| {
+                    let content = format!("from {number}");
+                    client.call("message.append", json!({"session_id": "s", "role": "user", "content": content}))["index_in_session"]
+                        .as_u64()
+                        .expect("an index")
+                };
+                (0..EACH).map(append).collect::<Vec<u64>>()
+            })
+        })
+        .collect();
+    let mut indexes = Vec::new();
+    for client in clients {
+        let own = client.join().expect("the client ends well");
+        assert!(own.is_sorted(), "one client's appends keep their order");
+        indexes.extend(own);
+    }
+    indexes.sort_unstable();
+    assert_eq!(indexes, (0..(CLIENTS * EACH) as u64).collect::<Vec<_>>());
+    let session = daemon.client().call("session.get", json!({"id": "s"}));
+    assert_eq!(session["message_count"], CLIENTS * EACH);
+}
+
+#[test]
+fn pipelined_writes_keep_their_order() {
+    const WRITES: u64 = 500;
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let mut sender = daemon.client();
+    let sent: String = (0..WRITES)
+        .map(|number| {
+            let params = json!({"session_id": "s", "role": "user", "content": number.to_string()});
+            request(number, "message.append", &params) + "\n"
+        })
+        .collect();
+    let replies = std::thread::scope(|scope| {
+        let mut receiver = LineClient::connect(&home.socket());
+        // Sent by one thread while another reads, since a client need not read before all is sent.
+        scope.spawn(move || receiver.call("system.ping", json!({})));
+        sender.send(sent.trim_end());
+        (0..WRITES).map(|_| sender.receive()).collect::<Vec<Value>>()
+    });
+    for reply in replies {
+        assert_eq!(reply["result"]["content"], reply["id"].to_string());
+        assert_eq!(reply["result"]["index_in_session"], reply["id"]);
+    }
+    let status = client.call("system.status", json!({}));
+    assert!(status["groups"].as_u64() < status["writes"].as_u64(), "pipelined writes share transactions: {status}");
+}
+
+#[test]
+fn a_retried_id_is_stored_once() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let session = json!({"id": "s", "kind": "chat", "title": "t"});
+    assert_eq!(client.call("session.start", session.clone()), client.call("session.start", session));
+    let error = client.fail("session.start", json!({"id": "s", "kind": "chat", "title": "other"}));
+    assert_eq!(error_kind(&error), "conflict");
+
+    let message = json!({"id": "m", "session_id": "s", "role": "user", "content": "c", "metadata": {"a": [1.0, 2]}});
+    assert_eq!(client.call("message.append", message.clone()), client.call("message.append", message.clone()));
+    for other in ["content", "code_excerpt"] {
+        let mut changed = message.clone();
+        changed[other] = json!("other");
+        let error = client.fail("message.append", changed);
+        assert_eq!(error_kind(&error), "conflict");
+        assert!(error["message"].as_str().is_some_and(|text| text.contains(other)), "{error}");
+    }
+    // The same at once, from many connections, and after a restart.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let (mut client, message) = (daemon.client(), message.clone());
+            scope.spawn(move || assert_eq!(client.call("message.append", message)["index_in_session"], 0));
+        }
+    });
+    drop(daemon);
+    let daemon = home.start();
+    let mut client = daemon.client();
+    assert_eq!(client.call("message.append", message)["index_in_session"], 0);
+    assert_eq!(client.call("session.get", json!({"id": "s"}))["message_count"], 1);
+}
+
+#[test]
+fn one_bad_write_of_a_group_fails_alone() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            let id = |name: &str| SessionId::parse(name).expect("an id");
+            let start = |name: &'static str| StartParams { id: Some(id(name)), kind: "chat".to_owned(), ..StartParams::default() };
+            let good = store.queue_write(0, move |tx| sessions::start(tx, &start("one"))).await.expect("queued");
+            let bad = store
+                .queue_write(0, move |tx| {
+                    sessions::start(tx, &start("half"))?;
+                    Err::<(), _>(Error::conflict("session", "half", "was undone"))
+                })
+                .await
+                .expect("queued");
+            let good_too = store.queue_write(0, move |tx| sessions::start(tx, &start("two"))).await.expect("queued");
+            assert!(good.await.is_ok());
+            assert!(matches!(bad.await, Err(Error::Conflict { .. })));
+            assert!(good_too.await.is_ok());
+            for (name, stands) in [("one", true), ("half", false), ("two", true)] {
+                let found = store.read(move |tx| sessions::get(tx, &id(name))).await;
+                assert_eq!(found.is_ok(), stands, "{engine:?}: {name}");
+            }
+        });
+    }
+}
+
+/// Readers beside a writer that appends in groups, fails, rolls back and checkpoints: every
+/// snapshot has as many messages as its session's row says.
+#[test]
+fn readers_see_whole_snapshots() {
+    const READS: usize = 4_000;
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = Arc::new(open_store(&home, engine));
+            let start = StartParams { id: Some(SessionId::parse("s").expect("an id")), kind: "chat".to_owned(), ..StartParams::default() };
+            store.write(move |tx| sessions::start(tx, &start)).await.expect("started");
+            let done = Arc::new(AtomicBool::new(false));
+            let writing = {
+                let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+                async move {
+                    let mut number = 0_u64;
+                    while !done.load(Ordering::Relaxed) {
+                        number += 1;
+                        let params = AppendManyParams {
+                            session_id: SessionId::parse("s").expect("an id"),
+                            messages: (0..3)
+                                .map(|part| NewMessage {
+                                    id: None,
+                                    role: Role::Tool,
+                                    content: format!("{number}.{part} {}", "x".repeat(700)),
+                                    code_excerpt: None,
+                                    metadata: None,
+                                    created_at: None,
+                                })
+                                .collect(),
+                            expected_index: None,
+                        };
+                        let fails = number % 7 == 0;
+                        let outcome = store
+                            .write(move |tx| {
+                                messages::append_many(tx, &params)?;
+                                if fails { Err(Error::invalid("", "undone")) } else { Ok(()) }
+                            })
+                            .await;
+                        assert_eq!(outcome.is_err(), fails);
+                    }
+                    number
+                }
+            };
+            let reading = async {
+                let one_read = || {
+                    store.read(|tx| {
+                        let id = SessionId::parse("s").expect("an id");
+                        let session = sessions::get(tx, &id)?;
+                        let counted = tx.first(
+                            "SELECT COUNT(*), COALESCE(MAX(index_in_session), -1) FROM agent_messages WHERE session_id = ?1",
+                            &["s".into()],
+                            |row| Ok((row.int()?, row.int()?)),
+                        )?;
+                        Ok((session.next_index, counted.expect("a count")))
+                    })
+                };
+                for _ in 0..READS / 4 {
+                    let reads = futures_util::future::join_all((0..4).map(|_| one_read())).await;
+                    for read in reads {
+                        let (next_index, (count, last)) = read.expect("a read");
+                        assert_eq!((count, last), (next_index, next_index - 1), "{engine:?}");
+                    }
+                }
+                done.store(true, Ordering::Relaxed);
+            };
+            let (groups, ()) = futures_util::future::join(writing, reading).await;
+            assert!(groups > 20, "only {groups} writes beside the reads");
+            let problems = store.read(aetherd::store::ReadTx::integrity_problems).await.expect("checked");
+            assert_eq!(problems, Vec::<String>::new());
+            store.close().await.expect("closed");
+        });
+    }
+}

@@ -1,0 +1,308 @@
+//! JSON-RPC 2.0 to the letter, on every framing. The cases are the specification's own examples
+//! (jsonrpc.org/specification, section 7), with this daemon's methods in place of its.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::support::{Home, LineClient};
+
+/// A connection that sends a frame and receives one, whatever the framing.
+trait Framed {
+    fn send(&mut self, frame: &str);
+    /// Receives the next reply.
+    fn receive(&mut self) -> Value;
+}
+
+impl Framed for LineClient {
+    fn send(&mut self, frame: &str) {
+        LineClient::send(self, frame);
+    }
+    fn receive(&mut self) -> Value {
+        LineClient::receive(self)
+    }
+}
+
+struct ContentLength(UnixStream);
+
+impl Framed for ContentLength {
+    fn send(&mut self, frame: &str) {
+        write!(self.0, "Content-Length: {}\r\n\r\n{frame}", frame.len()).expect("the daemon reads");
+    }
+    fn receive(&mut self) -> Value {
+        let mut header = Vec::new();
+        while !header.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).expect("the daemon replies");
+            header.push(byte[0]);
+        }
+        let header = String::from_utf8(header).expect("ASCII");
+        let length = header.trim().strip_prefix("Content-Length: ").expect("the header").parse().expect("a number");
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).expect("the daemon replies");
+        serde_json::from_slice(&body).expect("JSON")
+    }
+}
+
+struct WebSocket(tungstenite::WebSocket<UnixStream>);
+
+impl WebSocket {
+    fn connect(socket: &Path) -> Self {
+        Self(tungstenite::client("ws://localhost/", stream(socket)).expect("an upgrade").0)
+    }
+}
+
+impl Framed for WebSocket {
+    fn send(&mut self, frame: &str) {
+        self.0.send(Message::text(frame)).expect("the daemon reads");
+    }
+    fn receive(&mut self) -> Value {
+        loop {
+            if let Message::Text(text) = self.0.read().expect("the daemon replies") {
+                return serde_json::from_str(&text).expect("JSON");
+            }
+        }
+    }
+}
+
+/// One POST after another on one connection; a frame without a reply gets 204.
+struct Http {
+    stream: UnixStream,
+    last: Option<Value>,
+}
+
+impl Framed for Http {
+    fn send(&mut self, frame: &str) {
+        write!(
+            self.stream,
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{frame}",
+            frame.len()
+        )
+        .expect("the daemon reads");
+        let (status, body) = read_http(&mut self.stream);
+        assert_eq!(status, if body.is_empty() { 204 } else { 200 });
+        if !body.is_empty() {
+            self.last = Some(serde_json::from_str(&body).expect("JSON"));
+        }
+    }
+    fn receive(&mut self) -> Value {
+        self.last.take().expect("a reply came with the POST")
+    }
+}
+
+fn read_http(stream: &mut UnixStream) -> (u16, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the daemon replies");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("ASCII").to_lowercase();
+    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.trim().parse().expect("a number"));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).expect("the daemon replies");
+    (status, String::from_utf8(body).expect("UTF-8"))
+}
+
+fn stream(socket: &Path) -> UnixStream {
+    let stream = UnixStream::connect(socket).expect("the daemon listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+    stream
+}
+
+fn every_framing(socket: &Path) -> Vec<(&'static str, Box<dyn Framed>)> {
+    vec![
+        ("lines", Box::new(LineClient::connect(socket))),
+        ("Content-Length", Box::new(ContentLength(stream(socket)))),
+        ("WebSocket", Box::new(WebSocket::connect(socket))),
+        ("HTTP", Box::new(Http { stream: stream(socket), last: None })),
+    ]
+}
+
+/// Reduces a reply to its id and its result or error code.
+fn essence(reply: &Value) -> Value {
+    match reply {
+        Value::Array(replies) => replies.iter().map(essence).collect(),
+        reply => {
+            assert_eq!(reply["jsonrpc"], "2.0");
+            let mut essence = json!({ "id": reply["id"] });
+            if let Some(error) = reply.get("error") {
+                assert!(reply.get("result").is_none(), "{reply}");
+                assert!(error["data"]["kind"].is_string(), "{reply}");
+                essence["error"] = error["code"].clone();
+            } else {
+                essence["ok"] = json!(reply.get("result").is_some());
+            }
+            essence
+        }
+    }
+}
+
+#[test]
+fn the_specifications_examples_hold_on_every_framing() {
+    let home = Home::new();
+    let daemon = home.start();
+    let _ = &daemon;
+    for (framing, mut connection) in every_framing(&home.socket()) {
+        for (sent, expected) in [
+            // rpc call with named parameters, in any order of members
+            (
+                r#"{"jsonrpc": "2.0", "method": "settings.get", "params": {"key": "a"}, "id": 3}"#,
+                json!({"id": 3, "ok": true}),
+            ),
+            (
+                r#"{"id": "4", "params": {"key": "a"}, "method": "settings.get", "jsonrpc": "2.0"}"#,
+                json!({"id": "4", "ok": true}),
+            ),
+            // ids of every kind come back as they were
+            (r#"{"jsonrpc": "2.0", "method": "system.ping", "id": -7}"#, json!({"id": -7, "ok": true})),
+            (r#"{"jsonrpc": "2.0", "method": "system.ping", "id": 1.5}"#, json!({"id": 1.5, "ok": true})),
+            (r#"{"jsonrpc": "2.0", "method": "system.ping", "id": null}"#, json!({"id": null, "ok": true})),
+            (r#"{"jsonrpc": "2.0", "method": "system.ping", "id": "é\n"}"#, json!({"id": "é\n", "ok": true})),
+            // rpc call with positional parameters: this daemon takes named ones
+            (
+                r#"{"jsonrpc": "2.0", "method": "settings.get", "params": [42, 23], "id": 1}"#,
+                json!({"id": 1, "error": -32602}),
+            ),
+            // rpc call of non-existent method
+            (r#"{"jsonrpc": "2.0", "method": "foobar", "id": "1"}"#, json!({"id": "1", "error": -32601})),
+            // rpc call with invalid JSON
+            (
+                r#"{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]"#,
+                json!({"id": null, "error": -32700}),
+            ),
+            // rpc call with invalid Request object
+            (r#"{"jsonrpc": "2.0", "method": 1, "params": "bar"}"#, json!({"id": null, "error": -32600})),
+            (r#"{"jsonrpc": "1.0", "method": "system.ping", "id": 9}"#, json!({"id": 9, "error": -32600})),
+            (r#"{"method": "system.ping", "id": 9}"#, json!({"id": 9, "error": -32600})),
+            (r#"{"jsonrpc": "2.0", "method": "system.ping", "id": {}}"#, json!({"id": null, "error": -32600})),
+            (r#"{"jsonrpc": "2.0", "method": "system.ping", "params": 1, "id": 8}"#, json!({"id": 8, "error": -32600})),
+            // rpc call Batch, invalid JSON
+            (
+                r#"[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method""#,
+                json!({"id": null, "error": -32700}),
+            ),
+            // rpc call with an empty Array
+            ("[]", json!({"id": null, "error": -32600})),
+            // rpc call with an invalid Batch (but not empty)
+            ("[1]", json!([{"id": null, "error": -32600}])),
+            // rpc call with invalid Batch
+            (
+                "[1,2,3]",
+                json!([{"id": null, "error": -32600}, {"id": null, "error": -32600}, {"id": null, "error": -32600}]),
+            ),
+            // rpc call Batch
+            (
+                r#"[
+                    {"jsonrpc": "2.0", "method": "system.ping", "id": "1"},
+                    {"jsonrpc": "2.0", "method": "settings.set", "params": {"key": "batch", "value": 7}},
+                    {"jsonrpc": "2.0", "method": "settings.get", "params": {"key": "x"}, "id": "2"},
+                    {"foo": "boo"},
+                    {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},
+                    {"jsonrpc": "2.0", "method": "system.ping", "id": "9"}
+                ]"#,
+                json!([
+                    {"id": "1", "ok": true},
+                    {"id": "2", "ok": true},
+                    {"id": null, "error": -32600},
+                    {"id": "5", "error": -32601},
+                    {"id": "9", "ok": true}
+                ]),
+            ),
+        ] {
+            // In the line framing a frame is one line.
+            connection.send(&sent.replace('\n', " "));
+            let reply = connection.receive();
+            assert_eq!(essence(&reply), expected, "{framing}: {sent}: {reply}");
+        }
+    }
+}
+
+#[test]
+fn notifications_are_carried_out_and_not_answered_on_every_framing() {
+    let home = Home::new();
+    let daemon = home.start();
+    let _ = &daemon;
+    for (framing, mut connection) in every_framing(&home.socket()) {
+        let key = json!(format!("by.{framing}"));
+        connection.send(
+            &json!({"jsonrpc": "2.0", "method": "settings.set", "params": {"key": key, "value": [framing]}}).to_string(),
+        );
+        // A notification that fails is not answered either, and neither is one of no method.
+        connection.send(r#"{"jsonrpc": "2.0", "method": "settings.set", "params": {"kez": 1}}"#);
+        connection.send(r#"[{"jsonrpc": "2.0", "method": "foobar"}, {"jsonrpc": "2.0", "method": "system.ping"}]"#);
+        // A write behind it is answered when it stands.
+        connection.send(
+            &json!({"jsonrpc": "2.0", "id": 1, "method": "settings.set", "params": {"key": "last", "value": 1}}).to_string(),
+        );
+        assert_eq!(connection.receive()["id"], 1, "{framing}");
+        connection.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "settings.get", "params": {"key": key}}).to_string());
+        assert_eq!(connection.receive()["result"]["value"], json!([framing]));
+    }
+}
+
+#[test]
+fn a_connection_lives_on_after_what_cannot_be_read() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    for bad in ["nonsense", "\u{1}", "{", "\"text\"", "12", "null", "{\"a\":\"\\ud800\"}", "[", "{}"] {
+        client.send(bad);
+        let reply = client.receive();
+        assert_eq!(reply["id"], Value::Null, "{bad}: {reply}");
+        assert!(reply["error"]["code"] == -32700 || reply["error"]["code"] == -32600, "{bad}: {reply}");
+    }
+    let mut raw = stream(&home.socket());
+    raw.write_all(b"{\xff}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"system.ping\"}").expect("the daemon reads");
+    raw.shutdown(std::net::Shutdown::Write).expect("open");
+    let mut replies = String::new();
+    raw.read_to_string(&mut replies).expect("the daemon replies and hangs up");
+    let codes: Vec<Value> = replies.lines().map(|line| essence(&serde_json::from_str(line).expect("JSON"))).collect();
+    assert_eq!(codes, [json!({"id": null, "error": -32700}), json!({"id": 1, "ok": true})]);
+    assert!(client.call("system.ping", json!({}))["pid"].is_number());
+}
+
+#[test]
+fn stored_line_breaks_do_not_break_a_line() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut sender = ContentLength(stream(&home.socket()));
+    sender.send("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"settings.set\",\n\"params\":{\"key\":\"k\",\"value\":{\n\"a\":\r\n[1,\n2]}}}");
+    assert_eq!(sender.receive()["id"], 1);
+    assert_eq!(daemon.client().call("settings.get", json!({"key": "k"}))["value"], json!({"a": [1, 2]}));
+}
+
+#[test]
+fn http_says_what_is_wrong_with_a_request() {
+    let home = Home::new();
+    let daemon = home.start();
+    let _ = &daemon;
+    for (request, status, says) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "POST"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 415, "application/json"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            400,
+            "Sec-WebSocket-Key",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 1\r\n\r\n{",
+            200,
+            "parse_error",
+        ),
+    ] {
+        let mut stream = stream(&home.socket());
+        stream.write_all(request.as_bytes()).expect("the daemon reads");
+        let (got, body) = read_http(&mut stream);
+        assert_eq!(got, status, "{request}");
+        assert!(body.contains(says), "{request}: {body}");
+    }
+}

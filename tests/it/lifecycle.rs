@@ -1,0 +1,289 @@
+//! The daemon's life: one a home, clean stops, sockets that are safe, panics that are contained.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use aetherd::api::system::NoParams;
+use aetherd::api::{Access, ErrorKind, Example, Method};
+use aetherd::config::Config;
+use aetherd::daemon;
+use aetherd::paths::{Environment, Paths};
+use aetherd::server::methods::Methods;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Home, LineClient, error_kind, request, runtime};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).expect("it exists").mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// Runs `serve` where it must fail, and returns what it said.
+fn refused(home: &Home, arguments: &[&str]) -> String {
+    let output = home.command().args(arguments).arg("serve").output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    said(&output)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn daemons_that_race_for_a_home_leave_one() {
+    let home = Home::new();
+    let starters: Vec<_> = (0..6)
+        .map(|_| {
+            let mut command = home.command();
+            command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
+            command.spawn().expect("the binary starts")
+        })
+        .collect();
+    // All but the one that serves end by themselves.
+    let (sender, ended) = std::sync::mpsc::channel();
+    let mut pids = Vec::new();
+    for starter in starters {
+        pids.push(starter.id());
+        let sender = sender.clone();
+        std::thread::spawn(move || sender.send((starter.id(), starter.wait_with_output())));
+    }
+    for _ in 0..5 {
+        let (pid, output) = ended.recv().expect("a starter ends");
+        let output = output.expect("its output");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("another aetherd"), "{}", said(&output));
+        pids.retain(|other| *other != pid);
+    }
+    let mut client = LineClient::connect(&home.socket());
+    assert_eq!(client.call("system.ping", json!({}))["pid"], pids[0]);
+    client.call("system.shutdown", json!({}));
+    let (_, output) = ended.recv().expect("the last one ends");
+    assert_eq!(output.expect("its output").status.code(), Some(0));
+}
+
+#[test]
+fn signals_end_it_with_0_after_a_drain() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let home = Home::new();
+        let mut daemon = home.start();
+        let mut client = daemon.client();
+        client.call("session.start", json!({"id": "s", "kind": "chat"}));
+        let params = json!({"session_id": "s", "role": "user", "content": "c".repeat(800)});
+        for id in 0..2_000 {
+            client.send(&request(id, "message.append", &params));
+        }
+        assert!(client.receive()["result"].is_object());
+        daemon.signal(signal);
+        let mut replies = 1;
+        while let Some(reply) = client.try_receive() {
+            assert!(reply["result"].is_object(), "what was taken is finished: {reply}");
+            replies += 1;
+        }
+        assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+        assert!(!home.socket().exists(), "the socket is taken away");
+        assert!(home.path().join("run/aetherd.lock").exists(), "the lock's file stays");
+        assert_eq!(std::fs::metadata(home.path().join("ide.db-wal")).map_or(0, |log| log.len()), 0);
+        let daemon = home.start();
+        let count = &daemon.client().call("session.get", json!({"id": "s"}))["message_count"];
+        assert_eq!(*count, replies, "each write that stands was answered");
+    }
+}
+
+#[test]
+fn a_stale_socket_is_taken_over() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    daemon.kill();
+    assert!(home.socket().exists(), "a crash leaves the socket");
+    let daemon = home.start();
+    assert!(daemon.client().call("system.ping", json!({})).is_object());
+}
+
+#[test]
+fn what_is_not_a_stale_socket_is_never_touched() {
+    let home = Home::new();
+    let run = home.path().join("run");
+    std::fs::create_dir(&run).expect("a folder");
+    set_mode(&run, 0o700);
+
+    let live = UnixListener::bind(home.socket()).expect("a socket");
+    let inode = std::fs::metadata(home.socket()).expect("it exists").ino();
+    assert!(refused(&home, &[]).contains("another process listens"));
+    assert_eq!(std::fs::metadata(home.socket()).expect("it is still there").ino(), inode);
+    drop(live);
+
+    std::fs::remove_file(home.socket()).expect("removed");
+    std::fs::write(home.socket(), "a file").expect("a file");
+    assert!(refused(&home, &[]).contains("is not a socket"));
+    assert_eq!(std::fs::read_to_string(home.socket()).expect("it is still there"), "a file");
+
+    let aside = home.path().join("aside");
+    std::fs::rename(&run, &aside).expect("moved");
+    std::os::unix::fs::symlink(&aside, &run).expect("a link");
+    assert!(refused(&home, &[]).contains("is not a folder"));
+}
+
+#[test]
+fn a_socket_path_that_is_too_long_says_what_to_do() {
+    let home = Home::new();
+    let long = format!("{}/{}.sock", home.path().display(), "s".repeat(120));
+    let error = refused(&home, &["--socket", &long]);
+    assert!(error.contains("--socket") && error.contains("107") || error.contains("103"), "{error}");
+    assert!(!Path::new(&long).exists());
+}
+
+#[test]
+fn files_are_closed_to_others() {
+    let home = Home::new();
+    std::fs::write(home.path().join("ide.db"), "").expect("a file");
+    set_mode(&home.path().join("ide.db"), 0o644);
+    let daemon = home.start();
+    daemon.client().call("settings.set", json!({"key": "k", "value": 1}));
+    assert_eq!(mode(&home.socket()), 0o600);
+    assert_eq!(mode(&home.path().join("run")), 0o700);
+    assert_eq!(mode(&home.path().join("ide.db")), 0o600);
+    assert_eq!(mode(&home.path().join("ide.db-wal")), 0o600);
+    drop(daemon);
+
+    set_mode(&home.path().join("run"), 0o755);
+    let error = refused(&home, &[]);
+    assert!(error.contains("chmod 700"), "{error}");
+}
+
+/// Runs as root only, since only root can be somebody else.
+#[test]
+fn another_user_is_refused_and_root_is_not() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can try to connect as another user");
+        return;
+    }
+    let open = Home::new();
+    set_mode(open.path(), 0o755);
+    let binary = open.path().join("aetherd");
+    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+    set_mode(&binary, 0o755);
+
+    let home = Home::new();
+    let daemon = home.start();
+    // With every mode opened the peer's uid alone decides.
+    set_mode(home.path(), 0o755);
+    set_mode(&home.path().join("run"), 0o755);
+    set_mode(&home.socket(), 0o666);
+    let mut ping = std::process::Command::new(&binary);
+    ping.arg("--home").arg(home.path()).args(["call", "system.ping"]);
+    assert_eq!(ping.output().expect("it runs").status.code(), Some(0), "root may");
+    let output = ping.uid(NOBODY).gid(NOBODY).output().expect("it runs");
+    assert_ne!(output.status.code(), Some(0), "another user may not");
+    assert!(output.stdout.is_empty());
+    drop(daemon);
+
+    let theirs = Home::new();
+    std::os::unix::fs::chown(theirs.path(), Some(NOBODY), Some(NOBODY)).expect("an owner");
+    let mut command = std::process::Command::new(&binary);
+    command.arg("--home").arg(theirs.path()).arg("serve").uid(NOBODY).gid(NOBODY);
+    let daemon = theirs.start_command(command);
+    assert!(daemon.client().call("system.ping", json!({})).is_object(), "root may connect to theirs");
+}
+
+macro_rules! panicking {
+    ($name:ident, $wire:literal, $access:ident) => {
+        enum $name {}
+        impl Method for $name {
+            const NAME: &'static str = $wire;
+            const DOC: &'static str = "Panics.";
+            const ACCESS: Access = Access::$access;
+            const ERRORS: &'static [ErrorKind] = &[];
+            const EXAMPLE: Example = Example { params: "{}", result: "null" };
+            type Params = NoParams;
+            type Result = ();
+        }
+    };
+}
+panicking!(PanicsInRead, "test.panic_read", Read);
+panicking!(PanicsInWrite, "test.panic_write", Write);
+panicking!(PanicsInServer, "test.panic_direct", Direct);
+
+/// Runs a daemon with methods that panic, in this process, while `talk` talks to it.
+fn with_panicking_daemon(talk: impl FnOnce(&Home) + Send) -> aetherd::error::Result<()> {
+    let home = Home::new();
+    let paths = Paths::resolve(&Environment { home: Some(home.path().to_owned()), ..Environment::default() })
+        .expect("paths");
+    let mut methods = Methods::standard();
+    methods.read::<PanicsInRead>(|_, _| panic!("a read panics"));
+    methods.write::<PanicsInWrite>(|_, _| panic!("a write panics"));
+    methods.direct::<PanicsInServer>(|_, _| panic!("a handler panics"));
+    let (ready, started) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(move || {
+            runtime().block_on(async {
+                let daemon = daemon::start_with(&Config::new(paths), methods).await?;
+                ready.send(()).expect("the test waits");
+                daemon.run(std::future::pending()).await
+            })
+        });
+        started.recv().expect("the daemon starts");
+        talk(&home);
+        running.join().expect("the daemon itself does not panic")
+    })
+}
+
+#[test]
+fn a_panic_in_a_read_answers_internal_and_the_daemon_lives_on() {
+    let outcome = with_panicking_daemon(|home| {
+        let mut client = LineClient::connect(&home.socket());
+        // More often than there are readers.
+        for _ in 0..5 {
+            for method in ["test.panic_read", "test.panic_direct"] {
+                let error = client.fail(method, json!({}));
+                assert_eq!(error_kind(&error), "internal");
+                assert!(!error["message"].as_str().expect("a text").contains("panics"), "{error}");
+            }
+        }
+        client.call("settings.set", json!({"key": "k", "value": 1}));
+        assert_eq!(client.call("settings.get", json!({"key": "k"}))["value"], 1);
+        client.call("system.shutdown", json!({}));
+    });
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+#[test]
+fn a_panic_in_the_writer_ends_the_daemon() {
+    let outcome = with_panicking_daemon(|home| {
+        let mut client = LineClient::connect(&home.socket());
+        client.call("settings.set", json!({"key": "k", "value": 1}));
+        client.send(&request(1, "test.panic_write", &json!({})));
+        // An answer may or may not get out; no result may.
+        while let Some(reply) = client.try_receive() {
+            assert_eq!(error_kind(&reply["error"]), "internal");
+        }
+    });
+    let error = outcome.expect_err("the daemon ends with an error").to_string();
+    assert!(error.contains("the writer panicked"), "{error}");
+}
+
+#[test]
+fn the_socket_can_lie_elsewhere() {
+    let home = Home::new();
+    let elsewhere = Home::new();
+    let socket = elsewhere.path().join("a.sock");
+    let mut command = home.command();
+    command.env("AETHERD_SOCKET", &socket).arg("serve").stderr(Stdio::null());
+    let mut daemon = command.spawn().expect("the binary starts");
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        assert!(daemon.try_wait().expect("asked").is_none(), "the daemon ended");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let mut client = LineClient::connect(&socket);
+    assert_eq!(client.call("system.hello", json!({"new_field": 1}))["paths"]["socket"], socket.display().to_string());
+    client.call("system.shutdown", json!({}));
+    assert_eq!(daemon.wait().expect("it ends").code(), Some(0));
+    assert!(!socket.exists());
+}

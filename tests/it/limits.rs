@@ -1,0 +1,287 @@
+//! Each limit at its edge and one past it, over the wire.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use aetherd::model::limits::{
+    MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_IN_FLIGHT,
+    MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::support::{Home, LineClient, error_kind, request};
+
+#[test]
+fn a_frame_has_16_mib_on_every_framing() {
+    let home = Home::new();
+    let daemon = home.start();
+    // Padded with spaces behind the value: a frame of just the size, and of one byte more.
+    let frame = |bytes: usize| {
+        let mut frame = request(1, "system.ping", &json!({}));
+        frame.push_str(&" ".repeat(bytes - frame.len()));
+        frame
+    };
+    let mut lines = daemon.client();
+    lines.send(&frame(MAX_FRAME_BYTES));
+    assert!(lines.receive()["result"].is_object());
+    lines.send(&frame(MAX_FRAME_BYTES + 1));
+    let error = lines.receive();
+    assert_eq!(error_kind(&error["error"]), "too_large");
+    assert_eq!(error["error"]["data"]["limit"], MAX_FRAME_BYTES);
+    assert_eq!(error["id"], Value::Null);
+    assert!(lines.call("system.ping", json!({})).is_object(), "the connection lives on");
+
+    let mut raw = stream(&home);
+    for (bytes, expected) in [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large"), (100, "\"result\"")] {
+        write!(raw, "Content-Length: {bytes}\r\n\r\n{}", frame(bytes)).expect("the daemon reads");
+        let reply = read_body(&mut raw);
+        assert!(reply.contains(expected), "{bytes}: {reply}");
+    }
+
+    for (bytes, status) in [(MAX_FRAME_BYTES, "200"), (MAX_FRAME_BYTES + 1, "413")] {
+        let mut raw = stream(&home);
+        write!(raw, "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n").expect("sent");
+        // A body that is refused by its length need not be read: the daemon may hang up.
+        let _ = raw.write_all(frame(bytes).as_bytes());
+        let mut head = [0; 12];
+        raw.read_exact(&mut head).expect("the daemon replies");
+        assert_eq!(&head[9..], status.as_bytes());
+    }
+
+    for (bytes, expected) in [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large")] {
+        let (mut socket, _) = tungstenite::client("ws://localhost/", stream(&home)).expect("an upgrade");
+        let _ = socket.send(Message::text(frame(bytes)));
+        let reply = loop {
+            if let Message::Text(text) = socket.read().expect("the daemon replies") {
+                break text;
+            }
+        };
+        assert!(reply.contains(expected), "{bytes}: {reply}");
+    }
+}
+
+fn stream(home: &Home) -> UnixStream {
+    let stream = UnixStream::connect(home.socket()).expect("the daemon listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+    stream
+}
+
+fn read_body(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the daemon replies");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("ASCII");
+    let length = head.trim().rsplit(' ').next().expect("a length").parse().expect("a number");
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).expect("the daemon replies");
+    String::from_utf8(body).expect("UTF-8")
+}
+
+#[test]
+fn a_content_has_8_mib() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let append = |content: String| json!({"session_id": "s", "role": "user", "content": content});
+    // Of two bytes a character: the limit is of bytes.
+    let at = "é".repeat(MAX_CONTENT_BYTES / 2);
+    assert_eq!(client.call("message.append", append(at.clone()))["content"], at);
+    let error = client.fail("message.append", append(format!("{at}x")));
+    assert_eq!(error_kind(&error), "too_large");
+    assert_eq!(error["data"]["limit"], MAX_CONTENT_BYTES);
+    assert_eq!(error["data"]["actual"], MAX_CONTENT_BYTES + 1);
+    assert_eq!(client.call("history.recent", json!({"session_id": "s"}))["messages"][0]["content"], at);
+}
+
+#[test]
+fn a_batch_has_100_calls() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let batch = |calls: usize| {
+        let calls: Vec<Value> = (0..calls)
+            .map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "settings.set", "params": {"key": "k", "value": id}}))
+            .collect();
+        json!(calls).to_string()
+    };
+    client.send(&batch(MAX_BATCH_CALLS));
+    let replies = client.receive();
+    let ids: Vec<u64> = replies.as_array().expect("replies").iter().filter_map(|reply| reply["id"].as_u64()).collect();
+    assert_eq!(ids, (0..MAX_BATCH_CALLS as u64).collect::<Vec<_>>(), "in the order of the calls");
+    client.send(&batch(MAX_BATCH_CALLS + 1));
+    assert_eq!(error_kind(&client.receive()["error"]), "too_large");
+    let value = client.call("settings.get", json!({"key": "k"}))["value"].clone();
+    assert_eq!(value, MAX_BATCH_CALLS - 1, "none of a refused batch is carried out");
+}
+
+#[test]
+fn there_are_256_connections() {
+    let home = Home::new();
+    let daemon = home.start();
+    // Each is known to be served once it has an answer.
+    let mut clients: Vec<LineClient> = (0..MAX_CONNECTIONS)
+        .map(|_| {
+            let mut client = daemon.client();
+            client.call("system.ping", json!({}));
+            client
+        })
+        .collect();
+    let mut refused = daemon.client();
+    let reply = refused.receive();
+    assert_eq!(error_kind(&reply["error"]), "overloaded");
+    assert_eq!(reply["error"]["data"]["limit"], MAX_CONNECTIONS);
+    assert!(refused.try_receive().is_none(), "and it is hung up on");
+    for client in &mut clients {
+        client.call("system.ping", json!({}));
+    }
+    // A place that is given back is taken again.
+    drop(clients.pop());
+    let mut again = None;
+    while again.is_none() {
+        let mut client = daemon.client();
+        client.send(&request(1, "system.ping", &json!({})));
+        again = client.try_receive().filter(|reply| reply.get("result").is_some());
+    }
+}
+
+#[test]
+fn a_page_has_1000_items_and_16_mib() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let message = |content: &str| json!({"role": "user", "content": content});
+    let many = |count: usize| json!({"session_id": "s", "messages": vec![message("c"); count]});
+    for wrong in [0, MAX_APPEND_MANY + 1] {
+        let error = client.fail("message.append_many", many(wrong));
+        assert_eq!(error["data"]["field"], "messages", "{error}");
+    }
+    client.call("message.append_many", many(MAX_APPEND_MANY));
+    for (limit, allowed) in [(0, false), (MAX_PAGE_ITEMS, true), (MAX_PAGE_ITEMS + 1, false)] {
+        for method in ["history.page", "history.recent"] {
+            let reply = client.reply(method, json!({"session_id": "s", "limit": limit}));
+            assert_eq!(reply.get("result").is_some(), allowed, "{method} {limit}");
+        }
+        for method in ["session.list", "project.list", "settings.list"] {
+            let reply = client.reply(method, json!({"limit": limit}));
+            assert_eq!(reply.get("result").is_some(), allowed, "{method} {limit}");
+        }
+    }
+    let most = MAX_PAGE_BYTES as u64;
+    for (bytes, allowed) in [(0, true), (most, true), (most + 1, false)] {
+        let reply = client.reply("history.recent", json!({"session_id": "s", "max_bytes": bytes}));
+        assert_eq!(reply.get("result").is_some(), allowed, "{bytes}");
+    }
+    // Three contents of 7 MiB do not fit in 16 MiB: the page ends early and the cursor goes on.
+    client.call("session.start", json!({"id": "big", "kind": "chat"}));
+    let content = "y".repeat(7 * 1024 * 1024);
+    for _ in 0..3 {
+        client.call("message.append", json!({"session_id": "big", "role": "user", "content": content}));
+    }
+    let page = client.call("history.page", json!({"session_id": "big"}));
+    assert_eq!(page["messages"].as_array().map(Vec::len), Some(2));
+    let rest = client.call("history.page", json!({"session_id": "big", "cursor": page["next_cursor"]}));
+    assert_eq!(rest["messages"].as_array().map(Vec::len), Some(1));
+    assert!(rest["next_cursor"].is_null());
+    let recent = client.call("history.recent", json!({"session_id": "big"}));
+    assert_eq!((recent["messages"].as_array().map(Vec::len), &recent["has_more"]), (Some(2), &json!(true)));
+}
+
+#[test]
+fn ids_and_names_have_their_sizes() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "i".repeat(128), "kind": "k".repeat(1024)}));
+    for (params, field) in [
+        (json!({"id": "", "kind": "chat"}), "id"),
+        (json!({"id": "i".repeat(129), "kind": "chat"}), "id"),
+        (json!({"kind": ""}), "kind"),
+        (json!({}), ""),
+        (json!({"kind": "chat", "titel": "t"}), "titel"),
+        (json!({"kind": 5}), "kind"),
+        (json!({"kind": "chat", "metadata": []}), "metadata"),
+        (json!({"kind": "chat", "created_at": 1.5}), "created_at"),
+    ] {
+        let error = client.fail("session.start", params.clone());
+        assert_eq!(error_kind(&error), "invalid_params", "{params}");
+        assert_eq!(error["data"].get("field").and_then(Value::as_str).unwrap_or_default(), field, "{error}");
+    }
+    let error = client.fail("session.start", json!({"kind": "k".repeat(1025)}));
+    assert_eq!(error_kind(&error), "too_large");
+    let error = client.fail(
+        "message.append_many",
+        json!({"session_id": "s", "messages": [{"role": "user", "content": ""}, {"role": "robot", "content": ""}]}),
+    );
+    assert_eq!(error["data"]["field"], "messages[1].role", "{error}");
+}
+
+/// A client that asks for much and reads nothing is not read any more; others are served; and
+/// once it reads, it gets every reply.
+#[test]
+fn a_slow_reader_is_held_back_and_loses_nothing() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let content = "z".repeat(1024 * 1024);
+    client.call("message.append", json!({"session_id": "s", "role": "user", "content": content}));
+    let mut slow = stream(&home);
+    slow.set_nonblocking(true).expect("a mode");
+    let line = request(1, "history.recent", &json!({"session_id": "s"})) + "\n";
+    let mut sent = 0;
+    let mut partial = 0;
+    // Sends until the socket takes no more: the daemon has stopped reading.
+    while let Ok(count) = slow.write(&line.as_bytes()[partial..]) {
+        partial += count;
+        if partial == line.len() {
+            partial = 0;
+            sent += 1;
+        }
+        if sent % 500 == 0 {
+            assert!(client.call("system.ping", json!({})).is_object(), "others are served");
+        }
+        assert!(sent < 1_000_000, "the daemon never stops reading");
+    }
+    assert!(sent > MAX_IN_FLIGHT, "only {sent} calls");
+    let memory = resident_bytes(daemon.pid());
+    assert!(memory < 400 * 1024 * 1024, "{memory} bytes for a client that does not read");
+    assert!(client.call("system.ping", json!({})).is_object());
+    // Now it reads: every whole line it sent is answered.
+    slow.set_nonblocking(false).expect("a mode");
+    let mut writer = slow.try_clone().expect("a second handle");
+    let rest = line.as_bytes()[partial..].to_vec();
+    let finish = std::thread::spawn(move || {
+        if partial > 0 {
+            writer.write_all(&rest).expect("the daemon reads again");
+        }
+        writer.shutdown(std::net::Shutdown::Write).expect("open");
+    });
+    let mut replies = 0;
+    let mut reader = std::io::BufReader::new(slow);
+    let mut reply = Vec::new();
+    while std::io::BufRead::read_until(&mut reader, b'\n', &mut reply).expect("the daemon replies") > 0 {
+        assert!(reply.len() > content.len() && reply.ends_with(b"}\n"));
+        replies += 1;
+        reply.clear();
+        if replies >= 200 {
+            // Enough seen: the rest is of the same kind.
+            break;
+        }
+    }
+    assert_eq!(replies, 200.min(sent + usize::from(partial > 0)));
+    drop(reader);
+    let _ = finish.join();
+}
+
+fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
+}

@@ -1,0 +1,14 @@
+//! The tests that need more than one module: the store on both engines, the wire, the binary.
+
+mod cli;
+mod concurrency;
+mod contract;
+mod crash;
+mod disk_full;
+mod framing;
+mod jsonrpc;
+mod lifecycle;
+mod limits;
+mod migrations;
+mod store_model;
+mod support;

@@ -1,0 +1,183 @@
+//! Old files: the IDE's own database is adopted whole, a newer one refused, a failure undone.
+
+use std::path::{Path, PathBuf};
+
+use aetherd::config::EngineKind;
+use aetherd::store::Store;
+use aetherd::store::migrations::CURRENT_VERSION;
+use serde_json::json;
+
+use crate::support::{ENGINES, Home, open_store, runtime, store_options};
+
+/// A database that the IDE made with turso 0.3.2, its log never checkpointed.
+fn copy_seed(home: &Home) {
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/seed-ide-db");
+    for name in ["ide.db", "ide.db-wal"] {
+        std::fs::copy(seed.join(name), home.path().join(name)).expect("the seed is copied");
+    }
+}
+
+fn backups(home: &Home) -> Vec<PathBuf> {
+    std::fs::read_dir(home.path().join("backups"))
+        .map(|entries| entries.map(|entry| entry.expect("an entry").path()).collect())
+        .unwrap_or_default()
+}
+
+fn texts(file: &Path, sql: &str) -> Vec<String> {
+    let file = rusqlite::Connection::open(file).expect("SQLite opens it");
+    let mut statement = file.prepare(sql).expect("a query");
+    let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+const MESSAGES: &str = "SELECT id || '|' || session_id || '|' || role || '|' || index_in_session || '|' || content
+    FROM agent_messages ORDER BY id";
+
+#[test]
+fn the_ides_own_database_is_adopted_with_every_row() {
+    for engine in ENGINES {
+        let home = Home::new();
+        copy_seed(&home);
+        let before = {
+            let copy = Home::new();
+            copy_seed(&copy);
+            texts(&copy.path().join("ide.db"), MESSAGES)
+        };
+        assert_eq!(before.len(), 27);
+        runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
+        let file = home.path().join("ide.db");
+        assert_eq!(texts(&file, MESSAGES), before, "{engine:?}");
+        for (table, rows) in [("settings", "3"), ("projects", "2"), ("agent_sessions", "3"), ("agent_edits", "3")] {
+            assert_eq!(texts(&file, &format!("SELECT CAST(COUNT(*) AS TEXT) FROM {table}")), [rows], "{table}");
+        }
+        // Seconds have become milliseconds.
+        assert_eq!(
+            texts(&file, "SELECT CAST(MIN(created_at) AS TEXT) FROM agent_messages"),
+            ["1763001000000"]
+        );
+        assert_eq!(texts(&file, "SELECT CAST(MAX(created_at) AS TEXT) FROM agent_edits"), ["1763002000000"]);
+        // Text that was no JSON is a JSON string now.
+        assert_eq!(texts(&file, "SELECT value FROM settings WHERE key = 'theme'"), ["\"dark\""]);
+        assert_eq!(texts(&file, "SELECT value FROM settings WHERE key = 'editor.fontSize'"), ["14"]);
+        // The indexes are ours: the order of messages is unique now.
+        assert_eq!(
+            texts(&file, "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE UNIQUE INDEX%'"),
+            ["idx_agent_messages_session_order"]
+        );
+        // The backup holds the old tables, whole.
+        let backups = backups(&home);
+        assert_eq!(backups.len(), 1, "{backups:?}");
+        assert_eq!(texts(&backups[0], MESSAGES), before);
+        assert_eq!(texts(&backups[0], "SELECT CAST(MIN(created_at) AS TEXT) FROM agent_messages"), ["1763001000"]);
+        assert_eq!(texts(&backups[0], "PRAGMA integrity_check"), ["ok"]);
+        // A second start migrates nothing.
+        runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
+        assert_eq!(texts(&file, MESSAGES), before);
+        assert_eq!(self::backups(&home).len(), 1);
+    }
+}
+
+#[test]
+fn an_adopted_history_is_served_and_goes_on() {
+    let home = Home::new();
+    copy_seed(&home);
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let list = client.call("session.list", json!({}));
+    let sessions = list["sessions"].as_array().expect("sessions");
+    assert_eq!(sessions.len(), 3);
+    for session in sessions {
+        let count = session["message_count"].as_u64().expect("a count");
+        let page = client.call("history.page", json!({"session_id": session["id"], "limit": 1000}));
+        let indexes: Vec<u64> = page["messages"]
+            .as_array()
+            .expect("messages")
+            .iter()
+            .map(|message| message["index_in_session"].as_u64().expect("an index"))
+            .collect();
+        assert_eq!(indexes, (0..count).collect::<Vec<_>>());
+        let next = client.call("message.append", json!({"session_id": session["id"], "role": "user", "content": "on"}));
+        assert_eq!(next["index_in_session"], count);
+    }
+}
+
+/// Holes, doubles, rows of no session: what the old schema allowed and ours does not.
+#[test]
+fn what_the_old_schema_allowed_is_kept_too() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let path = home.path().join("ide.db");
+        let old = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE agent_sessions (id TEXT PRIMARY KEY, project_id TEXT, kind TEXT NOT NULL, created_at INTEGER NOT NULL);
+             CREATE TABLE agent_messages (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, role TEXT NOT NULL,
+                index_in_session INTEGER NOT NULL, content TEXT NOT NULL, code_excerpt TEXT, metadata TEXT, created_at INTEGER NOT NULL);
+             CREATE TABLE notes (text TEXT);
+             INSERT INTO notes VALUES ('not of the schema');
+             INSERT INTO agent_sessions VALUES ('s', NULL, 'chat', 1763000000);
+             INSERT INTO agent_messages VALUES
+                ('a', 's', 'user', 5, 'first', NULL, NULL, 1763000001),
+                ('b', 's', 'user', 7, 'second', NULL, '{\"k\":1}', 1763000002),
+                ('c', 's', 'user', 7, 'third', 'code', NULL, 1763000003000),
+                ('d', 'gone', 'tool', 0, 'of no session', NULL, NULL, 1763000004);",
+        )
+        .expect("the old tables");
+        drop(old);
+        runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
+        assert_eq!(
+            texts(&path, "SELECT session_id || index_in_session || content || created_at FROM agent_messages ORDER BY id"),
+            [
+                "s0first1763000001000",
+                "s1second1763000002000",
+                "s2third1763000003000",
+                "gone0of no session1763000004000"
+            ],
+            "{engine:?}"
+        );
+        assert_eq!(texts(&path, "SELECT kind FROM agent_sessions WHERE id = 'gone'"), ["recovered"]);
+        assert_eq!(texts(&path, "SELECT text FROM notes"), ["not of the schema"]);
+    }
+}
+
+#[test]
+fn a_newer_database_is_refused_with_both_versions() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
+        let path = home.path().join("ide.db");
+        let file = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        file.pragma_update(None, "user_version", CURRENT_VERSION + 1).expect("a version");
+        drop(file);
+        let error = Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
+        assert!(error.contains(&format!("version {}", CURRENT_VERSION + 1)), "{error}");
+        assert!(error.contains(&format!("up to {CURRENT_VERSION}")), "{error}");
+        assert_eq!(texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"), [(CURRENT_VERSION + 1).to_string()]);
+    }
+}
+
+#[test]
+fn a_migration_that_fails_is_undone() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let path = home.path().join("ide.db");
+        let old = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE settings (key TEXT, value TEXT);
+             INSERT INTO settings VALUES ('theme', 'dark'), (NULL, 'no key');",
+        )
+        .expect("the old table");
+        drop(old);
+        let error = Store::open(&store_options(&home, engine)).err().expect("fails").to_string();
+        assert!(error.contains("was undone"), "{error}");
+        assert_eq!(texts(&path, "SELECT value FROM settings ORDER BY value"), ["dark", "no key"], "{engine:?}");
+        assert_eq!(texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"), ["0"]);
+        assert_eq!(texts(&path, "SELECT name FROM sqlite_schema WHERE type = 'table'"), ["settings"]);
+    }
+}
+
+#[test]
+fn a_fresh_file_needs_no_backup() {
+    let home = Home::new();
+    runtime().block_on(async { open_store(&home, EngineKind::Turso).close().await.expect("closed") });
+    assert!(backups(&home).is_empty());
+}

@@ -1,0 +1,141 @@
+//! The real binary as a child process on a home of its own.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::LineClient;
+
+/// How long anything may take before the test fails; far above what it does take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A temporary home.
+pub struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    /// Makes a home.
+    pub fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("ae").tempdir().expect("a temporary folder") }
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path().join("run").join("aetherd.sock")
+    }
+
+    /// The command for the binary on this home, cut off from the caller's environment.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+        for name in ["AETHERD_HOME", "AETHERD_SOCKET", "AETHERD_LOG"] {
+            command.env_remove(name);
+        }
+        command.arg("--home").arg(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a daemon and waits until it answers.
+    pub fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    /// Starts a daemon with more arguments of `serve`.
+    pub fn start_with(&self, arguments: &[&str]) -> Daemon {
+        let mut command = self.command();
+        command.arg("serve").args(arguments);
+        self.start_command(command)
+    }
+
+    /// Starts a daemon by a command and waits until it answers.
+    pub fn start_command(&self, mut command: Command) -> Daemon {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path().join("test.log"))
+            .expect("a log");
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        let mut daemon = Daemon { child, socket: self.socket() };
+        daemon.wait_until_it_answers(self);
+        daemon
+    }
+
+    /// What the daemons of this home logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("test.log")).unwrap_or_default()
+    }
+}
+
+/// A running daemon; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Daemon {
+    /// Polls, because a socket's birth cannot be awaited; ends with the child's exit or an answer.
+    fn wait_until_it_answers(&mut self, home: &Home) {
+        let started = Instant::now();
+        while UnixStream::connect(&self.socket).is_err() {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                panic!("the daemon ended with {status}: {}", home.log());
+            }
+            assert!(started.elapsed() < DEADLINE, "no answer: {}", home.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Connects.
+    pub fn client(&self) -> LineClient {
+        LineClient::connect(&self.socket)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("the signal is sent");
+    }
+
+    /// Kills it as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the child is killed");
+        self.child.wait().expect("the child is reaped");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return status;
+            }
+            assert!(started.elapsed() < DEADLINE, "the daemon did not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A runtime for a test that uses the library itself.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}

@@ -1,0 +1,28 @@
+//! What tests share: a home of their own, the real binary as a child, a plain client.
+
+mod daemon;
+mod wire;
+
+pub use daemon::{Daemon, Home, runtime};
+pub use wire::{LineClient, error_kind, request};
+
+use aetherd::config::EngineKind;
+use aetherd::store::{Store, StoreOptions};
+
+/// Both engines, so that what holds on one is seen to hold on the other.
+pub const ENGINES: [EngineKind; 2] = [EngineKind::Turso, EngineKind::Sqlite];
+
+/// How a test opens a store in a home.
+pub fn store_options(home: &Home, engine: EngineKind) -> StoreOptions {
+    StoreOptions {
+        database: home.path().join("ide.db"),
+        backups: home.path().join("backups"),
+        engine,
+        readers: 2,
+    }
+}
+
+/// Opens a store in a home.
+pub fn open_store(home: &Home, engine: EngineKind) -> Store {
+    Store::open(&store_options(home, engine)).expect("the store opens")
+}
