@@ -1,0 +1,5 @@
+//! The integration tests, one binary.
+
+mod foreign;
+mod house;
+mod support;
