@@ -163,7 +163,7 @@ expect '"value":null' '"resolved":null'
 
 refused no.such_method '{}' -32601 method_not_found
 refused message.append "{\"session_id\":\"ses-$key\",\"role\":\"user\",\"content\":\"x\",\"metadat\":{}}" -32602 invalid_params
-expect metadat
+expect '"field":"metadat"'
 refused session.get '{"id":"nobody"}' 1404 not_found
 post '{"jsonrpc": "2.0", "id": 1, "method": '
 expect '"id":null' '"code":-32700' '"kind":"parse_error"'
