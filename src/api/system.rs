@@ -213,7 +213,7 @@ method! {
         },
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
         "database_bytes": 4096, "wal_bytes": 65536,
-        "stored": {"projects": 0, "sessions": 0, "messages": 0, "settings": 1}
+        "stored": {"projects": 0, "sessions": 0, "messages": 0, "settings": 2}
     }"#,
 }
 

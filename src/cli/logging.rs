@@ -17,11 +17,26 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// Reads `info`, or `warn,aetherd=debug`. What is neither a level nor `target=level` is refused:
+/// a mistyped level must not silence the log.
+fn parse(levels: &str) -> Result<Targets, String> {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok() && !word.is_empty();
+    let sound = levels.split(',').all(|part| match part.split_once('=') {
+        Some((target, level)) => !target.is_empty() && is_level(level),
+        None => is_level(part),
+    });
+    let wrong = || {
+        format!("cannot read the log level {levels:?}; say off, error, warn, info, debug or trace")
+    };
+    if !sound {
+        return Err(wrong());
+    }
+    levels.parse().map_err(|_| wrong())
+}
+
 /// Starts logging to stderr. The engine's own log is kept to warnings: it shows statements.
 pub(super) fn start(levels: &str, format: LogFormat) -> Result<(), String> {
-    let levels: Targets = levels.parse().map_err(|_| {
-        format!("cannot read the log level {levels:?}; say off, error, warn, info, debug or trace")
-    })?;
+    let levels = parse(levels)?;
     let filter = levels.with_target("turso", LevelFilter::WARN);
     let layer = match format {
         LogFormat::Json => {

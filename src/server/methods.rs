@@ -154,11 +154,19 @@ fn decode<P: DeserializeOwned>(text: &str) -> Result<P> {
             Ok(_) => Error::invalid("", "the params are not JSON"),
             Err(error) => {
                 let path = error.path().to_string();
-                let field = if path == "." { String::new() } else { path };
-                Error::invalid(field, without_position(&error.into_inner().to_string()))
+                let parent = if path == "." { String::new() } else { path };
+                let problem = without_position(&error.into_inner().to_string());
+                Error::invalid(lacking_field(&parent, &problem).unwrap_or(parent), problem)
             }
         }
     })
+}
+
+/// Returns the path of a field that is missing: serde points at the object that lacks it, and names
+/// it in its text alone.
+fn lacking_field(parent: &str, problem: &str) -> Option<String> {
+    let name = problem.strip_prefix("missing field `")?.strip_suffix('`')?;
+    Some(if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") })
 }
 
 /// Takes the line and column off an error: they point into the params, which the client never saw alone.

@@ -77,6 +77,10 @@ impl Readers {
             Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
         let (reply, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            // Nobody waits any more: a stop must not have to read for those who were cut off.
+            if reply.is_closed() {
+                return true;
+            }
             match catch_unwind(AssertUnwindSafe(|| read(connection, work))) {
                 Ok(result) => {
                     let _ = reply.send(result);

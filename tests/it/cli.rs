@@ -26,7 +26,12 @@ fn endpoint_prints_where_to_connect_and_nothing_else() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(out(&output), format!("{}\n", home.socket().display()));
     assert_eq!(err(&output), "");
-    let output = home.command().env("AETHERD_SOCKET", "/x/y.sock").arg("endpoint").output().expect("it runs");
+    let output = home
+        .command()
+        .env("AETHERD_SOCKET", "/x/y.sock")
+        .arg("endpoint")
+        .output()
+        .expect("it runs");
     assert_eq!(out(&output), "/x/y.sock\n");
 }
 
@@ -34,7 +39,8 @@ fn endpoint_prints_where_to_connect_and_nothing_else() {
 fn call_prints_the_result_and_errors_go_to_stderr() {
     let home = Home::new();
     let daemon = home.start();
-    let output = run(&home, &["call", "session.start", r#"{"id": "s", "kind": "chat", "title": "é"}"#]);
+    let output =
+        run(&home, &["call", "session.start", r#"{"id": "s", "kind": "chat", "title": "é"}"#]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let session: Value = serde_json::from_str(&out(&output)).expect("JSON");
     assert_eq!(session["title"], "é");
@@ -46,7 +52,8 @@ fn call_prints_the_result_and_errors_go_to_stderr() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    let params = json!({"session_id": "s", "role": "user", "content": "by standard input"}).to_string();
+    let params =
+        json!({"session_id": "s", "role": "user", "content": "by standard input"}).to_string();
     child.stdin.take().expect("a pipe").write_all(params.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     assert!(out(&output).contains("by standard input"));
@@ -86,7 +93,12 @@ fn stop_returns_when_the_daemon_has_ended() {
     let home = Home::new();
     let mut daemon = home.start();
     let output = run(&home, &["stop"]);
-    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "stopped\n"), "{}", err(&output));
+    assert_eq!(
+        (output.status.code(), out(&output).as_str()),
+        (Some(0), "stopped\n"),
+        "{}",
+        err(&output)
+    );
     assert_eq!(daemon.wait().code(), Some(0));
     // The home is free at once.
     let again = home.start();
@@ -100,7 +112,8 @@ fn status_is_for_people_and_for_programs() {
     let text = out(&run(&home, &["status"]));
     assert!(text.contains("0 sessions, 0 messages"), "{text}");
     assert!(text.contains(&daemon.pid().to_string()), "{text}");
-    let status: Value = serde_json::from_str(&out(&run(&home, &["--json", "status"]))).expect("JSON");
+    let status: Value =
+        serde_json::from_str(&out(&run(&home, &["--json", "status"]))).expect("JSON");
     assert_eq!(status["engine"], "turso");
 }
 
@@ -137,9 +150,14 @@ fn the_log_is_json_when_asked_and_holds_nothing_users_wrote() {
     assert!(!log.contains(SECRET), "{log}");
     let messages: Vec<Value> = log
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("a JSON line")["fields"]["message"].clone())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).expect("a JSON line")["fields"]["message"].clone()
+        })
         .collect();
-    assert!(messages.contains(&json!("ready")) && messages.contains(&json!("stopped")), "{messages:?}");
+    assert!(
+        messages.contains(&json!("ready")) && messages.contains(&json!("stopped")),
+        "{messages:?}"
+    );
     let output = run(&home, &["--log", "loud=", "endpoint"]);
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
 }

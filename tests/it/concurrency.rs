@@ -25,7 +25,10 @@ fn eight_clients_on_one_session_leave_no_hole() {
             std::thread::spawn(move || {
                 let append = |_| {
                     let content = format!("from {number}");
-                    client.call("message.append", json!({"session_id": "s", "role": "user", "content": content}))["index_in_session"]
+                    client.call(
+                        "message.append",
+                        json!({"session_id": "s", "role": "user", "content": content}),
+                    )["index_in_session"]
                         .as_u64()
                         .expect("an index")
                 };
@@ -71,7 +74,10 @@ fn pipelined_writes_keep_their_order() {
         assert_eq!(reply["result"]["index_in_session"], reply["id"]);
     }
     let status = client.call("system.status", json!({}));
-    assert!(status["groups"].as_u64() < status["writes"].as_u64(), "pipelined writes share transactions: {status}");
+    assert!(
+        status["groups"].as_u64() < status["writes"].as_u64(),
+        "pipelined writes share transactions: {status}"
+    );
 }
 
 #[test]
@@ -80,12 +86,18 @@ fn a_retried_id_is_stored_once() {
     let daemon = home.start();
     let mut client = daemon.client();
     let session = json!({"id": "s", "kind": "chat", "title": "t"});
-    assert_eq!(client.call("session.start", session.clone()), client.call("session.start", session));
+    assert_eq!(
+        client.call("session.start", session.clone()),
+        client.call("session.start", session)
+    );
     let error = client.fail("session.start", json!({"id": "s", "kind": "chat", "title": "other"}));
     assert_eq!(error_kind(&error), "conflict");
 
     let message = json!({"id": "m", "session_id": "s", "role": "user", "content": "c", "metadata": {"a": [1.0, 2]}});
-    assert_eq!(client.call("message.append", message.clone()), client.call("message.append", message.clone()));
+    assert_eq!(
+        client.call("message.append", message.clone()),
+        client.call("message.append", message.clone())
+    );
     for other in ["content", "code_excerpt"] {
         let mut changed = message.clone();
         changed[other] = json!("other");
@@ -97,7 +109,9 @@ fn a_retried_id_is_stored_once() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             let (mut client, message) = (daemon.client(), message.clone());
-            scope.spawn(move || assert_eq!(client.call("message.append", message)["index_in_session"], 0));
+            scope.spawn(move || {
+                assert_eq!(client.call("message.append", message)["index_in_session"], 0)
+            });
         }
     });
     drop(daemon);
@@ -114,8 +128,15 @@ fn one_bad_write_of_a_group_fails_alone() {
         runtime().block_on(async {
             let store = open_store(&home, engine);
             let id = |name: &str| SessionId::parse(name).expect("an id");
-            let start = |name: &'static str| StartParams { id: Some(id(name)), kind: "chat".to_owned(), ..StartParams::default() };
-            let good = store.queue_write(0, move |tx| sessions::start(tx, &start("one"))).await.expect("queued");
+            let start = move |name: &'static str| StartParams {
+                id: Some(id(name)),
+                kind: "chat".to_owned(),
+                ..StartParams::default()
+            };
+            let good = store
+                .queue_write(0, move |tx| sessions::start(tx, &start("one")))
+                .await
+                .expect("queued");
             let bad = store
                 .queue_write(0, move |tx| {
                     sessions::start(tx, &start("half"))?;
@@ -123,7 +144,10 @@ fn one_bad_write_of_a_group_fails_alone() {
                 })
                 .await
                 .expect("queued");
-            let good_too = store.queue_write(0, move |tx| sessions::start(tx, &start("two"))).await.expect("queued");
+            let good_too = store
+                .queue_write(0, move |tx| sessions::start(tx, &start("two")))
+                .await
+                .expect("queued");
             assert!(good.await.is_ok());
             assert!(matches!(bad.await, Err(Error::Conflict { .. })));
             assert!(good_too.await.is_ok());
@@ -203,7 +227,7 @@ fn readers_see_whole_snapshots() {
             };
             let (groups, ()) = futures_util::future::join(writing, reading).await;
             assert!(groups > 20, "only {groups} writes beside the reads");
-            let problems = store.read(aetherd::store::ReadTx::integrity_problems).await.expect("checked");
+            let problems = store.read(|tx| tx.integrity_problems()).await.expect("checked");
             assert_eq!(problems, Vec::<String>::new());
             store.close().await.expect("closed");
         });

@@ -32,7 +32,8 @@ fn the_golden_copy_is_what_the_types_say() {
 fn the_document_lists_just_the_methods_that_are_served() {
     let document = openrpc::document();
     let methods = document["methods"].as_array().expect("methods");
-    let mut documented: Vec<&str> = methods.iter().filter_map(|method| method["name"].as_str()).collect();
+    let mut documented: Vec<&str> =
+        methods.iter().filter_map(|method| method["name"].as_str()).collect();
     let served = Methods::standard();
     let mut served: Vec<&str> = served.names().collect();
     documented.sort_unstable();
@@ -54,7 +55,8 @@ fn every_reference_in_the_document_leads_somewhere() {
             Value::Object(members) => {
                 if let Some(Value::String(target)) = members.get("$ref") {
                     references += 1;
-                    let pointer = target.strip_prefix('#').expect("a reference within the document");
+                    let pointer =
+                        target.strip_prefix('#').expect("a reference within the document");
                     assert!(document.pointer(pointer).is_some(), "{target} leads nowhere");
                 }
                 pending.extend(members.values());
@@ -80,7 +82,9 @@ fn every_example_does_what_it_shows() {
             .as_array()
             .expect("params")
             .iter()
-            .map(|param| (param["name"].as_str().expect("a name").to_owned(), param["value"].clone()))
+            .map(|param| {
+                (param["name"].as_str().expect("a name").to_owned(), param["value"].clone())
+            })
             .collect();
         let result = client.call(name, Value::Object(params));
         let expected = &example["result"]["value"];
@@ -112,7 +116,9 @@ fn steady(value: Value, name: &str) -> Value {
         Value::Object(members) => Value::Object(
             members.into_iter().map(|(name, value)| (name.clone(), steady(value, &name))).collect(),
         ),
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| steady(item, "")).collect()),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(|item| steady(item, "")).collect())
+        }
         Value::Number(_) if name.ends_with("_at") || VARYING.contains(&name) => "a number".into(),
         Value::String(_) if VARYING.contains(&name) => "a text".into(),
         other => other,

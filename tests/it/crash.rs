@@ -19,7 +19,9 @@ fn twenty_kills_lose_no_acknowledged_write() {
     {
         let daemon = home.start();
         for client in 0..CLIENTS {
-            daemon.client().call("session.start", json!({"id": format!("s{client}"), "kind": "chat"}));
+            daemon
+                .client()
+                .call("session.start", json!({"id": format!("s{client}"), "kind": "chat"}));
         }
     }
     for round in 0..KILLS {
@@ -31,8 +33,13 @@ fn twenty_kills_lose_no_acknowledged_write() {
         let stored: Vec<BTreeMap<String, i64>> = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|client| {
-                    let (connection, reached, replies) = (daemon.client(), reached.clone(), &replies);
-                    scope.spawn(move || append_until_it_dies(connection, round, client, kill_after, replies, &reached))
+                    let (connection, reached, replies) =
+                        (daemon.client(), reached.clone(), &replies);
+                    scope.spawn(move || {
+                        append_until_it_dies(
+                            connection, round, client, kill_after, replies, &reached,
+                        )
+                    })
                 })
                 .collect();
             wait.recv().expect("the clients get replies");
@@ -47,7 +54,11 @@ fn twenty_kills_lose_no_acknowledged_write() {
     assert_eq!(client.call("system.check", json!({})), json!({"ok": true, "problems": []}));
     assert!(acknowledged.len() as u64 >= KILLS * 20, "only {} writes", acknowledged.len());
     for (id, index) in &acknowledged {
-        assert_eq!(client.call("message.get", json!({"id": id}))["index_in_session"], *index, "{id}");
+        assert_eq!(
+            client.call("message.get", json!({"id": id}))["index_in_session"],
+            *index,
+            "{id}"
+        );
     }
     daemon.kill();
 
@@ -57,11 +68,17 @@ fn twenty_kills_lose_no_acknowledged_write() {
         std::fs::copy(home.path().join(name), copy.path().join(name)).expect("a copy");
     }
     let file = rusqlite::Connection::open(copy.path().join("ide.db")).expect("SQLite opens it");
-    let verdict: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
+    let verdict: String =
+        file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
     assert_eq!(verdict, "ok");
-    let mut by_id = file.prepare("SELECT index_in_session FROM agent_messages WHERE id = ?1").expect("a query");
+    let mut by_id =
+        file.prepare("SELECT index_in_session FROM agent_messages WHERE id = ?1").expect("a query");
     for (id, index) in &acknowledged {
-        assert_eq!(by_id.query_row([id], |row| row.get::<_, i64>(0)).expect("the row"), *index, "{id}");
+        assert_eq!(
+            by_id.query_row([id], |row| row.get::<_, i64>(0)).expect("the row"),
+            *index,
+            "{id}"
+        );
     }
     let holes: i64 = file
         .query_row(

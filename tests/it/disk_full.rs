@@ -18,13 +18,15 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let mut client = daemon.client();
     client.call("session.start", json!({"id": "s", "kind": "chat"}));
     let pid = Pid::from_raw(i32::try_from(daemon.pid()).expect("a pid")).expect("a pid");
-    let unlimited = prlimit(Some(pid), Resource::Fsize, Rlimit { current: Some(LIMIT_BYTES), maximum: None })
-        .expect("the limit is set");
+    let unlimited =
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: Some(LIMIT_BYTES), maximum: None })
+            .expect("the limit is set");
 
     let mut stored = Vec::new();
     let mut append = |client: &mut LineClient| {
         let id = format!("m{}", stored.len());
-        let params = json!({"id": id, "session_id": "s", "role": "user", "content": "x".repeat(20_000)});
+        let params =
+            json!({"id": id, "session_id": "s", "role": "user", "content": "x".repeat(20_000)});
         let reply = client.reply("message.append", params);
         if reply.get("result").is_some() {
             stored.push(id);
@@ -83,7 +85,11 @@ fn stored_count(client: &mut LineClient) -> u64 {
 
 fn check_all(client: &mut LineClient, stored: &[String]) {
     for (index, id) in stored.iter().enumerate() {
-        assert_eq!(client.call("message.get", json!({"id": id}))["index_in_session"], index, "{id}");
+        assert_eq!(
+            client.call("message.get", json!({"id": id}))["index_in_session"],
+            index,
+            "{id}"
+        );
     }
     assert_eq!(stored_count(client), stored.len() as u64);
 }
@@ -98,7 +104,12 @@ fn a_disk_that_is_full_at_the_start_is_said_and_loses_nothing() {
     // No file may grow at all.
     let binary = home.command();
     let mut command = Command::new("sh");
-    command.arg("-c").arg("ulimit -S -f 0; exec \"$0\" \"$@\"").arg(binary.get_program()).args(binary.get_args()).arg("serve");
+    command
+        .arg("-c")
+        .arg("ulimit -S -f 0; exec \"$0\" \"$@\"")
+        .arg(binary.get_program())
+        .args(binary.get_args())
+        .arg("serve");
     let output = command.output().expect("the shell runs");
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let daemon = home.start();

@@ -96,7 +96,12 @@ fn every_chunk_size_gives_the_same_frames() {
         let sizes = (1..=64).chain([stream.len().max(1)]);
         for size in sizes {
             let frames = decode(framing, &stream, &[size]);
-            assert_eq!(frames, expected, "{framing:?}, chunks of {size}: {:?}", String::from_utf8_lossy(&stream));
+            assert_eq!(
+                frames,
+                expected,
+                "{framing:?}, chunks of {size}: {:?}",
+                String::from_utf8_lossy(&stream)
+            );
         }
     }
 }
@@ -106,7 +111,9 @@ fn what_is_encoded_decodes_to_itself() {
     for framing in [Framing::Lines, Framing::ContentLength] {
         let mut stream = BytesMut::new();
         for text in ["{}", "[1,\n2\r\n]"] {
-            FrameCodec::new(framing).encode(text.to_owned(), &mut stream).expect("encoding is total");
+            FrameCodec::new(framing)
+                .encode(text.to_owned(), &mut stream)
+                .expect("encoding is total");
         }
         let second = if framing == Framing::Lines { "[1, 2  ]" } else { "[1,\n2\r\n]" };
         for size in 1..=stream.len() {

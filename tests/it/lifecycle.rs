@@ -135,7 +135,10 @@ fn a_socket_path_that_is_too_long_says_what_to_do() {
     let home = Home::new();
     let long = format!("{}/{}.sock", home.path().display(), "s".repeat(120));
     let error = refused(&home, &["--socket", &long]);
-    assert!(error.contains("--socket") && error.contains("107") || error.contains("103"), "{error}");
+    assert!(
+        error.contains("--socket") && error.contains("107") || error.contains("103"),
+        "{error}"
+    );
     assert!(!Path::new(&long).exists());
 }
 
@@ -190,7 +193,10 @@ fn another_user_is_refused_and_root_is_not() {
     let mut command = std::process::Command::new(&binary);
     command.arg("--home").arg(theirs.path()).arg("serve").uid(NOBODY).gid(NOBODY);
     let daemon = theirs.start_command(command);
-    assert!(daemon.client().call("system.ping", json!({})).is_object(), "root may connect to theirs");
+    assert!(
+        daemon.client().call("system.ping", json!({})).is_object(),
+        "root may connect to theirs"
+    );
 }
 
 macro_rules! panicking {
@@ -214,8 +220,11 @@ panicking!(PanicsInServer, "test.panic_direct", Direct);
 /// Runs a daemon with methods that panic, in this process, while `talk` talks to it.
 fn with_panicking_daemon(talk: impl FnOnce(&Home) + Send) -> aetherd::error::Result<()> {
     let home = Home::new();
-    let paths = Paths::resolve(&Environment { home: Some(home.path().to_owned()), ..Environment::default() })
-        .expect("paths");
+    let paths = Paths::resolve(&Environment {
+        home: Some(home.path().to_owned()),
+        ..Environment::default()
+    })
+    .expect("paths");
     let mut methods = Methods::standard();
     methods.read::<PanicsInRead>(|_, _| panic!("a read panics"));
     methods.write::<PanicsInWrite>(|_, _| panic!("a write panics"));
@@ -273,16 +282,20 @@ fn a_panic_in_the_writer_ends_the_daemon() {
 fn the_socket_can_lie_elsewhere() {
     let home = Home::new();
     let elsewhere = Home::new();
+    set_mode(elsewhere.path(), 0o700);
     let socket = elsewhere.path().join("a.sock");
     let mut command = home.command();
-    command.env("AETHERD_SOCKET", &socket).arg("serve").stderr(Stdio::null());
+    command.env("AETHERD_SOCKET", &socket).arg("serve");
     let mut daemon = command.spawn().expect("the binary starts");
     while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         assert!(daemon.try_wait().expect("asked").is_none(), "the daemon ended");
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let mut client = LineClient::connect(&socket);
-    assert_eq!(client.call("system.hello", json!({"new_field": 1}))["paths"]["socket"], socket.display().to_string());
+    assert_eq!(
+        client.call("system.hello", json!({"new_field": 1}))["paths"]["socket"],
+        socket.display().to_string()
+    );
     client.call("system.shutdown", json!({}));
     assert_eq!(daemon.wait().expect("it ends").code(), Some(0));
     assert!(!socket.exists());

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use aetherd::model::limits::{
-    MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_IN_FLIGHT,
-    MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
+    MAX_IN_FLIGHT, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
 };
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -34,7 +34,9 @@ fn a_frame_has_16_mib_on_every_framing() {
     assert!(lines.call("system.ping", json!({})).is_object(), "the connection lives on");
 
     let mut raw = stream(&home);
-    for (bytes, expected) in [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large"), (100, "\"result\"")] {
+    for (bytes, expected) in
+        [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large"), (100, "\"result\"")]
+    {
         write!(raw, "Content-Length: {bytes}\r\n\r\n{}", frame(bytes)).expect("the daemon reads");
         let reply = read_body(&mut raw);
         assert!(reply.contains(expected), "{bytes}: {reply}");
@@ -51,7 +53,8 @@ fn a_frame_has_16_mib_on_every_framing() {
     }
 
     for (bytes, expected) in [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large")] {
-        let (mut socket, _) = tungstenite::client("ws://localhost/", stream(&home)).expect("an upgrade");
+        let (mut socket, _) =
+            tungstenite::client("ws://localhost/", stream(&home)).expect("an upgrade");
         let _ = socket.send(Message::text(frame(bytes)));
         let reply = loop {
             if let Message::Text(text) = socket.read().expect("the daemon replies") {
@@ -96,7 +99,10 @@ fn a_content_has_8_mib() {
     assert_eq!(error_kind(&error), "too_large");
     assert_eq!(error["data"]["limit"], MAX_CONTENT_BYTES);
     assert_eq!(error["data"]["actual"], MAX_CONTENT_BYTES + 1);
-    assert_eq!(client.call("history.recent", json!({"session_id": "s"}))["messages"][0]["content"], at);
+    assert_eq!(
+        client.call("history.recent", json!({"session_id": "s"}))["messages"][0]["content"],
+        at
+    );
 }
 
 #[test]
@@ -112,7 +118,12 @@ fn a_batch_has_100_calls() {
     };
     client.send(&batch(MAX_BATCH_CALLS));
     let replies = client.receive();
-    let ids: Vec<u64> = replies.as_array().expect("replies").iter().filter_map(|reply| reply["id"].as_u64()).collect();
+    let ids: Vec<u64> = replies
+        .as_array()
+        .expect("replies")
+        .iter()
+        .filter_map(|reply| reply["id"].as_u64())
+        .collect();
     assert_eq!(ids, (0..MAX_BATCH_CALLS as u64).collect::<Vec<_>>(), "in the order of the calls");
     client.send(&batch(MAX_BATCH_CALLS + 1));
     assert_eq!(error_kind(&client.receive()["error"]), "too_large");
@@ -182,15 +193,22 @@ fn a_page_has_1000_items_and_16_mib() {
     client.call("session.start", json!({"id": "big", "kind": "chat"}));
     let content = "y".repeat(7 * 1024 * 1024);
     for _ in 0..3 {
-        client.call("message.append", json!({"session_id": "big", "role": "user", "content": content}));
+        client.call(
+            "message.append",
+            json!({"session_id": "big", "role": "user", "content": content}),
+        );
     }
     let page = client.call("history.page", json!({"session_id": "big"}));
     assert_eq!(page["messages"].as_array().map(Vec::len), Some(2));
-    let rest = client.call("history.page", json!({"session_id": "big", "cursor": page["next_cursor"]}));
+    let rest =
+        client.call("history.page", json!({"session_id": "big", "cursor": page["next_cursor"]}));
     assert_eq!(rest["messages"].as_array().map(Vec::len), Some(1));
     assert!(rest["next_cursor"].is_null());
     let recent = client.call("history.recent", json!({"session_id": "big"}));
-    assert_eq!((recent["messages"].as_array().map(Vec::len), &recent["has_more"]), (Some(2), &json!(true)));
+    assert_eq!(
+        (recent["messages"].as_array().map(Vec::len), &recent["has_more"]),
+        (Some(2), &json!(true))
+    );
 }
 
 #[test]
@@ -203,7 +221,7 @@ fn ids_and_names_have_their_sizes() {
         (json!({"id": "", "kind": "chat"}), "id"),
         (json!({"id": "i".repeat(129), "kind": "chat"}), "id"),
         (json!({"kind": ""}), "kind"),
-        (json!({}), ""),
+        (json!({}), "kind"),
         (json!({"kind": "chat", "titel": "t"}), "titel"),
         (json!({"kind": 5}), "kind"),
         (json!({"kind": "chat", "metadata": []}), "metadata"),
@@ -211,7 +229,11 @@ fn ids_and_names_have_their_sizes() {
     ] {
         let error = client.fail("session.start", params.clone());
         assert_eq!(error_kind(&error), "invalid_params", "{params}");
-        assert_eq!(error["data"].get("field").and_then(Value::as_str).unwrap_or_default(), field, "{error}");
+        assert_eq!(
+            error["data"].get("field").and_then(Value::as_str).unwrap_or_default(),
+            field,
+            "{error}"
+        );
     }
     let error = client.fail("session.start", json!({"kind": "k".repeat(1025)}));
     assert_eq!(error_kind(&error), "too_large");
@@ -266,7 +288,9 @@ fn a_slow_reader_is_held_back_and_loses_nothing() {
     let mut replies = 0;
     let mut reader = std::io::BufReader::new(slow);
     let mut reply = Vec::new();
-    while std::io::BufRead::read_until(&mut reader, b'\n', &mut reply).expect("the daemon replies") > 0 {
+    while std::io::BufRead::read_until(&mut reader, b'\n', &mut reply).expect("the daemon replies")
+        > 0
+    {
         assert!(reply.len() > content.len() && reply.ends_with(b"}\n"));
         replies += 1;
         reply.clear();

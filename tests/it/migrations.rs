@@ -30,7 +30,8 @@ fn texts(file: &Path, sql: &str) -> Vec<String> {
     rows.collect::<Result<_, _>>().expect("rows")
 }
 
-const MESSAGES: &str = "SELECT id || '|' || session_id || '|' || role || '|' || index_in_session || '|' || content
+const MESSAGES: &str =
+    "SELECT id || '|' || session_id || '|' || role || '|' || index_in_session || '|' || content
     FROM agent_messages ORDER BY id";
 
 #[test]
@@ -47,18 +48,30 @@ fn the_ides_own_database_is_adopted_with_every_row() {
         runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
         let file = home.path().join("ide.db");
         assert_eq!(texts(&file, MESSAGES), before, "{engine:?}");
-        for (table, rows) in [("settings", "3"), ("projects", "2"), ("agent_sessions", "3"), ("agent_edits", "3")] {
-            assert_eq!(texts(&file, &format!("SELECT CAST(COUNT(*) AS TEXT) FROM {table}")), [rows], "{table}");
+        for (table, rows) in
+            [("settings", "3"), ("projects", "2"), ("agent_sessions", "3"), ("agent_edits", "3")]
+        {
+            assert_eq!(
+                texts(&file, &format!("SELECT CAST(COUNT(*) AS TEXT) FROM {table}")),
+                [rows],
+                "{table}"
+            );
         }
         // Seconds have become milliseconds.
         assert_eq!(
             texts(&file, "SELECT CAST(MIN(created_at) AS TEXT) FROM agent_messages"),
             ["1763001000000"]
         );
-        assert_eq!(texts(&file, "SELECT CAST(MAX(created_at) AS TEXT) FROM agent_edits"), ["1763002000000"]);
+        assert_eq!(
+            texts(&file, "SELECT CAST(MAX(created_at) AS TEXT) FROM agent_edits"),
+            ["1763002000000"]
+        );
         // Text that was no JSON is a JSON string now.
         assert_eq!(texts(&file, "SELECT value FROM settings WHERE key = 'theme'"), ["\"dark\""]);
-        assert_eq!(texts(&file, "SELECT value FROM settings WHERE key = 'editor.fontSize'"), ["14"]);
+        assert_eq!(
+            texts(&file, "SELECT value FROM settings WHERE key = 'editor.fontSize'"),
+            ["14"]
+        );
         // The indexes are ours: the order of messages is unique now.
         assert_eq!(
             texts(&file, "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE UNIQUE INDEX%'"),
@@ -68,7 +81,10 @@ fn the_ides_own_database_is_adopted_with_every_row() {
         let backups = backups(&home);
         assert_eq!(backups.len(), 1, "{backups:?}");
         assert_eq!(texts(&backups[0], MESSAGES), before);
-        assert_eq!(texts(&backups[0], "SELECT CAST(MIN(created_at) AS TEXT) FROM agent_messages"), ["1763001000"]);
+        assert_eq!(
+            texts(&backups[0], "SELECT CAST(MIN(created_at) AS TEXT) FROM agent_messages"),
+            ["1763001000"]
+        );
         assert_eq!(texts(&backups[0], "PRAGMA integrity_check"), ["ok"]);
         // A second start migrates nothing.
         runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
@@ -96,7 +112,10 @@ fn an_adopted_history_is_served_and_goes_on() {
             .map(|message| message["index_in_session"].as_u64().expect("an index"))
             .collect();
         assert_eq!(indexes, (0..count).collect::<Vec<_>>());
-        let next = client.call("message.append", json!({"session_id": session["id"], "role": "user", "content": "on"}));
+        let next = client.call(
+            "message.append",
+            json!({"session_id": session["id"], "role": "user", "content": "on"}),
+        );
         assert_eq!(next["index_in_session"], count);
     }
 }
@@ -125,7 +144,10 @@ fn what_the_old_schema_allowed_is_kept_too() {
         drop(old);
         runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
         assert_eq!(
-            texts(&path, "SELECT session_id || index_in_session || content || created_at FROM agent_messages ORDER BY id"),
+            texts(
+                &path,
+                "SELECT session_id || index_in_session || content || created_at FROM agent_messages ORDER BY id"
+            ),
             [
                 "s0first1763000001000",
                 "s1second1763000002000",
@@ -134,7 +156,10 @@ fn what_the_old_schema_allowed_is_kept_too() {
             ],
             "{engine:?}"
         );
-        assert_eq!(texts(&path, "SELECT kind FROM agent_sessions WHERE id = 'gone'"), ["recovered"]);
+        assert_eq!(
+            texts(&path, "SELECT kind FROM agent_sessions WHERE id = 'gone'"),
+            ["recovered"]
+        );
         assert_eq!(texts(&path, "SELECT text FROM notes"), ["not of the schema"]);
     }
 }
@@ -151,7 +176,10 @@ fn a_newer_database_is_refused_with_both_versions() {
         let error = Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
         assert!(error.contains(&format!("version {}", CURRENT_VERSION + 1)), "{error}");
         assert!(error.contains(&format!("up to {CURRENT_VERSION}")), "{error}");
-        assert_eq!(texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"), [(CURRENT_VERSION + 1).to_string()]);
+        assert_eq!(
+            texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"),
+            [(CURRENT_VERSION + 1).to_string()]
+        );
     }
 }
 
@@ -169,15 +197,26 @@ fn a_migration_that_fails_is_undone() {
         drop(old);
         let error = Store::open(&store_options(&home, engine)).err().expect("fails").to_string();
         assert!(error.contains("was undone"), "{error}");
-        assert_eq!(texts(&path, "SELECT value FROM settings ORDER BY value"), ["dark", "no key"], "{engine:?}");
-        assert_eq!(texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"), ["0"]);
-        assert_eq!(texts(&path, "SELECT name FROM sqlite_schema WHERE type = 'table'"), ["settings"]);
+        assert_eq!(
+            texts(&path, "SELECT value FROM settings ORDER BY value"),
+            ["dark", "no key"],
+            "{engine:?}"
+        );
+        assert_eq!(
+            texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"),
+            ["0"]
+        );
+        assert_eq!(
+            texts(&path, "SELECT name FROM sqlite_schema WHERE type = 'table'"),
+            ["settings"]
+        );
     }
 }
 
 #[test]
 fn a_fresh_file_needs_no_backup() {
     let home = Home::new();
-    runtime().block_on(async { open_store(&home, EngineKind::Turso).close().await.expect("closed") });
+    runtime()
+        .block_on(async { open_store(&home, EngineKind::Turso).close().await.expect("closed") });
     assert!(backups(&home).is_empty());
 }

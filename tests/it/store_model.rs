@@ -129,14 +129,23 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 expected_index: None,
             };
             let appended = store.write(move |tx| messages::append_many(tx, &params)).await?;
-            appended.messages.iter().map(|message| json!([message.index_in_session, message.created])).collect()
+            appended
+                .messages
+                .iter()
+                .map(|message| json!([message.index_in_session, message.created]))
+                .collect()
         }
         Operation::Patch { message, content, member } => {
             let metadata = member.map(|member| {
-                let patch = if member == 0 { "{\"m1\":null}".to_owned() } else { format!("{{\"m{member}\":{member}}}") };
+                let patch = if member == 0 {
+                    "{\"m1\":null}".to_owned()
+                } else {
+                    format!("{{\"m{member}\":{member}}}")
+                };
                 JsonObject::parse(patch).expect("an object")
             });
-            let params = UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
+            let params =
+                UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
             let patched = store.write(move |tx| messages::update(tx, &params)).await?;
             json!({ "content": patched.content, "metadata": patched.metadata.map(|object| object.as_str().to_owned()) })
         }
@@ -165,7 +174,12 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
             let mut seen = Vec::new();
             let mut cursor = None;
             loop {
-                let params = PageParams { session_id: session_id(session), order, limit: u32::from(limit), cursor };
+                let params = PageParams {
+                    session_id: session_id(session),
+                    order,
+                    limit: u32::from(limit),
+                    cursor,
+                };
                 let page = store.read(move |tx| history::page(tx, &params)).await?;
                 seen.extend(page.messages.iter().map(|message| message.index_in_session));
                 cursor = page.next_cursor;
@@ -178,11 +192,21 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
             let mut seen = Vec::new();
             let mut cursor = None;
             loop {
-                let params = ListParams { project_id: None, kind: Some("chat".to_owned()), limit: u32::from(limit), cursor };
+                let params = ListParams {
+                    project_id: None,
+                    kind: Some("chat".to_owned()),
+                    limit: u32::from(limit),
+                    cursor,
+                };
                 let page = store.read(move |tx| sessions::list(tx, &params)).await?;
                 assert!(page.sessions.len() <= usize::from(limit));
                 seen.extend(page.sessions.iter().map(|session| {
-                    json!([session.id, session.message_count, session.first_message_at, session.last_message_at])
+                    json!([
+                        session.id,
+                        session.message_count,
+                        session.first_message_at,
+                        session.last_message_at
+                    ])
                 }));
                 cursor = page.next_cursor;
                 if cursor.is_none() {
@@ -250,23 +274,38 @@ impl Model {
         self.sessions.get_mut(&session).filter(|found| !found.deleted).ok_or("not_found")
     }
 
-    fn append(&mut self, session: u8, message: u8, content: &str, expected: Option<u8>) -> Result<(usize, bool), &'static str> {
+    fn append(
+        &mut self,
+        session: u8,
+        message: u8,
+        content: &str,
+        expected: Option<u8>,
+    ) -> Result<(usize, bool), &'static str> {
         let next = self.live(session)?.messages.len();
         if let Some(stored) = self.messages.get(&message) {
-            let same = stored.session == session && stored.content == content && stored.metadata.is_none();
+            let same =
+                stored.session == session && stored.content == content && stored.metadata.is_none();
             return if same { Ok((stored.index, false)) } else { Err("conflict") };
         }
         if expected.is_some_and(|expected| usize::from(expected) != next) {
             return Err("precondition_failed");
         }
         self.live(session)?.messages.push((message, true));
-        self.messages.insert(message, ModelMessage { session, index: next, content: content.to_owned(), metadata: None });
+        self.messages.insert(
+            message,
+            ModelMessage { session, index: next, content: content.to_owned(), metadata: None },
+        );
         Ok((next, true))
     }
 
     fn shown(&mut self, session: u8) -> Result<Vec<(usize, u8)>, &'static str> {
         let messages = &self.live(session)?.messages;
-        Ok(messages.iter().enumerate().filter(|(_, (_, shown))| *shown).map(|(index, (message, _))| (index, *message)).collect())
+        Ok(messages
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, shown))| *shown)
+            .map(|(index, (message, _))| (index, *message))
+            .collect())
     }
 
     fn try_run(&mut self, operation: &Operation) -> Result<Value, &'static str> {
@@ -338,9 +377,11 @@ impl Model {
                 let mut bytes = 0;
                 for (_, message) in shown.iter().rev() {
                     let stored = &self.messages[message];
-                    let metadata = stored.metadata.as_ref().map_or(0, |members| metadata_text(members).len());
+                    let metadata =
+                        stored.metadata.as_ref().map_or(0, |members| metadata_text(members).len());
                     bytes += stored.content.len() + metadata;
-                    let over = max_bytes.is_some_and(|most| bytes > usize::from(most)) && !contents.is_empty();
+                    let over = max_bytes.is_some_and(|most| bytes > usize::from(most))
+                        && !contents.is_empty();
                     if contents.len() == usize::from(*limit) || over {
                         break;
                     }
@@ -350,7 +391,8 @@ impl Model {
                 json!({ "has_more": contents.len() < shown.len(), "contents": contents })
             }
             Operation::PageThrough { session, newest, .. } => {
-                let mut indexes: Vec<usize> = self.shown(*session)?.into_iter().map(|(index, _)| index).collect();
+                let mut indexes: Vec<usize> =
+                    self.shown(*session)?.into_iter().map(|(index, _)| index).collect();
                 if *newest {
                     indexes.reverse();
                 }
@@ -359,7 +401,8 @@ impl Model {
             Operation::List { .. } => {
                 let mut rows: Vec<(i64, String, Value)> = Vec::new();
                 for session in self.sessions.values().filter(|session| !session.deleted) {
-                    let times = || session.messages.iter().map(|(message, _)| AT + i64::from(*message));
+                    let times =
+                        || session.messages.iter().map(|(message, _)| AT + i64::from(*message));
                     let created_at = AT + i64::from(session.number);
                     let activity = times().max().map_or(created_at, |last| last.max(created_at));
                     let count = session.messages.iter().filter(|(_, shown)| *shown).count();
@@ -384,7 +427,8 @@ impl Model {
 }
 
 fn metadata_text(members: &BTreeMap<u8, u8>) -> String {
-    let members: Vec<String> = members.iter().map(|(name, value)| format!("\"m{name}\":{value}")).collect();
+    let members: Vec<String> =
+        members.iter().map(|(name, value)| format!("\"m{name}\":{value}")).collect();
     format!("{{{}}}", members.join(","))
 }
 
@@ -392,7 +436,8 @@ fn metadata_text(members: &BTreeMap<u8, u8>) -> String {
 fn comparable(mut outcome: Value) -> Value {
     if let Some(text) = outcome.get("metadata").and_then(Value::as_str) {
         let members: BTreeMap<String, u8> = serde_json::from_str(text).expect("an object");
-        outcome["metadata"] = members.iter().map(|(name, value)| (name[1..].to_owned(), json!(value))).collect();
+        outcome["metadata"] =
+            members.iter().map(|(name, value)| (name[1..].to_owned(), json!(value))).collect();
     }
     outcome
 }
@@ -455,7 +500,16 @@ fn both_engines_hold_the_same_after_the_same_writes() {
             for number in 0..40_u8 {
                 let session = number % 4;
                 run(&store, Operation::Start { session, title: None }).await;
-                run(&store, Operation::Append { session, message: number, content: format!("content {number}"), expected: None }).await;
+                run(
+                    &store,
+                    Operation::Append {
+                        session,
+                        message: number,
+                        content: format!("content {number}"),
+                        expected: None,
+                    },
+                )
+                .await;
             }
             store.close().await.expect("the store closes");
         });

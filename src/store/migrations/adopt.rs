@@ -38,6 +38,9 @@ pub(super) fn run(connection: &mut dyn Connection, schema: &str, tables: &[Strin
     let mut old = BTreeMap::new();
     for table in &agreed {
         old.insert(*table, read_all(connection, table)?);
+    }
+    // Rows that refer go before those they refer to.
+    for table in agreed.iter().rev() {
         engine::run(connection, &format!("DROP TABLE {table}"))?;
     }
     run_script(connection, schema)?;

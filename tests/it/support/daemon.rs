@@ -13,28 +13,30 @@ use super::LineClient;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A temporary home.
-pub struct Home {
+pub(crate) struct Home {
     folder: TempDir,
 }
 
 impl Home {
     /// Makes a home.
-    pub fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("ae").tempdir().expect("a temporary folder") }
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::Builder::new().prefix("ae").tempdir().expect("a temporary folder"),
+        }
     }
 
     /// Its folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Its socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path().join("run").join("aetherd.sock")
     }
 
     /// The command for the binary on this home, cut off from the caller's environment.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
         for name in ["AETHERD_HOME", "AETHERD_SOCKET", "AETHERD_LOG"] {
             command.env_remove(name);
@@ -44,19 +46,19 @@ impl Home {
     }
 
     /// Starts a daemon and waits until it answers.
-    pub fn start(&self) -> Daemon {
+    pub(crate) fn start(&self) -> Daemon {
         self.start_with(&[])
     }
 
     /// Starts a daemon with more arguments of `serve`.
-    pub fn start_with(&self, arguments: &[&str]) -> Daemon {
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Daemon {
         let mut command = self.command();
         command.arg("serve").args(arguments);
         self.start_command(command)
     }
 
     /// Starts a daemon by a command and waits until it answers.
-    pub fn start_command(&self, mut command: Command) -> Daemon {
+    pub(crate) fn start_command(&self, mut command: Command) -> Daemon {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -69,13 +71,13 @@ impl Home {
     }
 
     /// What the daemons of this home logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("test.log")).unwrap_or_default()
     }
 }
 
 /// A running daemon; killed when dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     socket: PathBuf,
 }
@@ -94,29 +96,29 @@ impl Daemon {
     }
 
     /// Connects.
-    pub fn client(&self) -> LineClient {
+    pub(crate) fn client(&self) -> LineClient {
         LineClient::connect(&self.socket)
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("the signal is sent");
     }
 
     /// Kills it as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the child is killed");
         self.child.wait().expect("the child is reaped");
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
@@ -136,6 +138,6 @@ impl Drop for Daemon {
 }
 
 /// A runtime for a test that uses the library itself.
-pub fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

@@ -3,17 +3,17 @@
 mod daemon;
 mod wire;
 
-pub use daemon::{Daemon, Home, runtime};
-pub use wire::{LineClient, error_kind, request};
+pub(crate) use daemon::{Home, runtime};
+pub(crate) use wire::{LineClient, error_kind, request};
 
 use aetherd::config::EngineKind;
 use aetherd::store::{Store, StoreOptions};
 
 /// Both engines, so that what holds on one is seen to hold on the other.
-pub const ENGINES: [EngineKind; 2] = [EngineKind::Turso, EngineKind::Sqlite];
+pub(crate) const ENGINES: [EngineKind; 2] = [EngineKind::Turso, EngineKind::Sqlite];
 
 /// How a test opens a store in a home.
-pub fn store_options(home: &Home, engine: EngineKind) -> StoreOptions {
+pub(crate) fn store_options(home: &Home, engine: EngineKind) -> StoreOptions {
     StoreOptions {
         database: home.path().join("ide.db"),
         backups: home.path().join("backups"),
@@ -23,6 +23,6 @@ pub fn store_options(home: &Home, engine: EngineKind) -> StoreOptions {
 }
 
 /// Opens a store in a home.
-pub fn open_store(home: &Home, engine: EngineKind) -> Store {
+pub(crate) fn open_store(home: &Home, engine: EngineKind) -> Store {
     Store::open(&store_options(home, engine)).expect("the store opens")
 }

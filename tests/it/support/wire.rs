@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// A connection.
-pub struct LineClient {
+pub(crate) struct LineClient {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
     next_id: u64,
@@ -16,7 +16,7 @@ pub struct LineClient {
 
 impl LineClient {
     /// Connects.
-    pub fn connect(socket: &Path) -> Self {
+    pub(crate) fn connect(socket: &Path) -> Self {
         let writer = UnixStream::connect(socket).expect("the daemon listens");
         writer.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout");
         let reader = BufReader::new(writer.try_clone().expect("a second handle"));
@@ -24,18 +24,18 @@ impl LineClient {
     }
 
     /// Sends a text as it is, with a newline.
-    pub fn send(&mut self, line: &str) {
+    pub(crate) fn send(&mut self, line: &str) {
         self.try_send(line).expect("the daemon reads");
     }
 
     /// Sends a text as it is, or tells that the daemon is gone.
-    pub fn try_send(&mut self, line: &str) -> std::io::Result<()> {
+    pub(crate) fn try_send(&mut self, line: &str) -> std::io::Result<()> {
         self.writer.write_all(line.as_bytes())?;
         self.writer.write_all(b"\n")
     }
 
     /// Receives a reply, or `None` where the daemon is gone.
-    pub fn try_receive(&mut self) -> Option<Value> {
+    pub(crate) fn try_receive(&mut self) -> Option<Value> {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
             Ok(0) | Err(_) => None,
@@ -44,17 +44,12 @@ impl LineClient {
     }
 
     /// Receives a reply.
-    pub fn receive(&mut self) -> Value {
+    pub(crate) fn receive(&mut self) -> Value {
         self.try_receive().expect("the daemon replies")
     }
 
-    /// Says that nothing more will be sent.
-    pub fn finish(&self) {
-        self.writer.shutdown(std::net::Shutdown::Write).expect("the connection is open");
-    }
-
     /// Calls a method and returns the whole reply.
-    pub fn reply(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn reply(&mut self, method: &str, params: Value) -> Value {
         self.next_id += 1;
         self.send(&request(self.next_id, method, &params));
         let reply = self.receive();
@@ -63,14 +58,14 @@ impl LineClient {
     }
 
     /// Calls a method that must succeed.
-    pub fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         let mut reply = self.reply(method, params);
         assert!(reply.get("error").is_none(), "{method}: {reply}");
         reply["result"].take()
     }
 
     /// Calls a method that must fail, and returns the error.
-    pub fn fail(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn fail(&mut self, method: &str, params: Value) -> Value {
         let mut reply = self.reply(method, params);
         assert!(reply.get("result").is_none(), "{method}: {reply}");
         reply["error"].take()
@@ -78,11 +73,11 @@ impl LineClient {
 }
 
 /// Returns the text of a request.
-pub fn request(id: u64, method: &str, params: &Value) -> String {
+pub(crate) fn request(id: u64, method: &str, params: &Value) -> String {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
 }
 
 /// Returns an error's kind.
-pub fn error_kind(error: &Value) -> &str {
+pub(crate) fn error_kind(error: &Value) -> &str {
     error["data"]["kind"].as_str().expect("an error has a kind")
 }
