@@ -18,7 +18,7 @@ pub mod transport;
 
 pub mod client;
 
-// pub mod transfer;
+pub mod transfer;
 
 pub mod daemon;
 

@@ -1,0 +1,314 @@
+//! One message of the IDE's file becomes one message of the daemon; what has no field goes into `metadata`.
+//!
+//! `metadata` holds, under the IDE's own names and as written, every field that the message has
+//! no place for: `toolCalls`, `thoughts`, `images`, `metadata`, unknown ones, and also an `id`, `role`,
+//! `content` or `timestamp` that could not be taken over as it is. What the importer had to
+//! decide stands beside them under `import` (with `_` behind it where the file has that name):
+//!
+//! - `id`: `missing`, `invalid`, `repeated` in its file, or `taken` by another session's message
+//! - `role`: `missing` or `unknown`; such a message is stored as the assistant's, whose words are
+//!   no instruction to a model and need no tool call before them
+//! - `content`: `missing` or `not a string`; stored empty
+//! - `created_at`: `guessed`, the time of the message before, or of the session
+//! - `shadowed`: members whose name comes again later, as `[name, value]`
+//! - `message`: the whole of it, where it is not an object
+
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::fields::{self, Fields, Members, object, pairs, quoted};
+use super::instant;
+use super::tally::Tally;
+use crate::api::message::NewMessage;
+use crate::model::limits::{MAX_CONTENT_BYTES, MAX_FRAME_BYTES};
+use crate::model::{MessageId, Millis, Role, SessionId};
+
+/// Bytes of one message that a frame has room for, beside the call around it and a second id.
+const MAX_MESSAGE_BYTES: usize = MAX_FRAME_BYTES - 8 * 1024;
+
+/// The namespace of the ids that are made here.
+const DERIVED_IDS: Uuid = Uuid::from_u128(0x6f3c_1d2a_8f0b_5e47_9a61_c2d4_07be_35f8);
+
+/// A message as it will be stored.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedMessage {
+    /// Its place in the file, from 0.
+    pub(super) place: usize,
+    pub(super) id: MessageId,
+    pub(super) role: Role,
+    pub(super) content: String,
+    pub(super) created_at: Millis,
+    /// Fields kept as written.
+    kept: Members,
+    /// What the importer decided.
+    facts: Members,
+}
+
+impl PlannedMessage {
+    /// Returns the message as `message.append_many` takes it.
+    pub(super) fn to_new(&self) -> NewMessage {
+        let mut members = self.kept.clone();
+        if !self.facts.is_empty() {
+            let name = free_name("import", &members);
+            members.push((name, object(&self.facts).as_str().to_owned()));
+        }
+        NewMessage {
+            id: Some(self.id.clone()),
+            role: self.role,
+            content: self.content.clone(),
+            code_excerpt: None,
+            metadata: (!members.is_empty()).then(|| object(&members)),
+            created_at: Some(self.created_at),
+        }
+    }
+
+    /// Returns the message under an id made for it, since its own is in use; its own is kept.
+    pub(super) fn with_derived_id(&self, session_id: &SessionId, why: &str) -> Self {
+        let mut message = self.clone();
+        message.id = derived_id(session_id, self.place, &self.content);
+        if message.kept.iter().all(|(name, _)| name != "id") {
+            message.kept.insert(0, ("id".to_owned(), quoted(self.id.as_str())));
+        }
+        message.facts.insert(0, ("id".to_owned(), quoted(why)));
+        message
+    }
+
+    /// Returns why no call could carry the message.
+    pub(super) fn excess(&self) -> Option<String> {
+        if self.content.len() > MAX_CONTENT_BYTES {
+            let bytes = self.content.len();
+            return Some(format!("its content is {bytes} bytes; the limit is {MAX_CONTENT_BYTES}"));
+        }
+        let bytes = encoded_bytes(&self.to_new());
+        (bytes > MAX_MESSAGE_BYTES)
+            .then(|| format!("it is {bytes} bytes with its tool calls and images; the limit is {MAX_MESSAGE_BYTES}"))
+    }
+}
+
+/// Returns the bytes a message takes in a frame.
+pub(super) fn encoded_bytes(message: &NewMessage) -> usize {
+    serde_json::to_vec(message).map_or(usize::MAX, |bytes| bytes.len())
+}
+
+/// Converts the messages of one session, in order.
+pub(super) struct Converter<'a> {
+    session_id: &'a SessionId,
+    used: HashSet<MessageId>,
+    time: Millis,
+    tally: Tally,
+}
+
+impl<'a> Converter<'a> {
+    /// Returns a converter for a session that was started at a time.
+    pub(super) fn new(session_id: &'a SessionId, created_at: Millis) -> Self {
+        Self { session_id, used: HashSet::new(), time: created_at, tally: Tally::default() }
+    }
+
+    /// Returns what was decided, a line each.
+    pub(super) fn into_notes(self) -> Vec<String> {
+        self.tally.into_lines()
+    }
+
+    /// Converts the next message.
+    pub(super) fn convert(&mut self, place: usize, value: &RawValue) -> PlannedMessage {
+        let mut facts = Members::new();
+        let mut fact = |name: &str, value: &str| facts.push((name.to_owned(), quoted(value)));
+        let fields = Fields::of(value);
+        let is_object = fields.is_some();
+        let mut fields = fields.unwrap_or_default();
+
+        let own_id = fields.take_text("id", |text| MessageId::parse(text).is_ok());
+        if own_id.is_none() && is_object {
+            fact("id", if fields.get("id").is_some() { "invalid" } else { "missing" });
+            self.tally.add("no usable id, one was made", place);
+        }
+        let role = fields.take_text("role", |text| Role::parse(text).is_some());
+        if role.is_none() && is_object {
+            fact("role", if fields.get("role").is_some() { "unknown" } else { "missing" });
+            self.tally.add("no known role, stored as the assistant's", place);
+        }
+        let content = fields.take_text("content", |_| true);
+        if content.is_none() && is_object {
+            fact(
+                "content",
+                if fields.get("content").is_some() { "not a string" } else { "missing" },
+            );
+            self.tally.add("no text for a content, stored empty", place);
+        }
+        match take_time(&mut fields, "timestamp") {
+            Some(time) => self.time = time,
+            None if is_object => {
+                fact("created_at", "guessed");
+                self.tally.add("no usable timestamp, the time before it was taken", place);
+            }
+            None => {}
+        }
+        if !is_object {
+            facts.push(("message".to_owned(), value.get().to_owned()));
+            self.tally.add("not an object, kept in the metadata", place);
+        }
+        let (kept, shadowed) = fields.into_rest();
+        if !shadowed.is_empty() {
+            facts.push(("shadowed".to_owned(), pairs(&shadowed)));
+            self.tally.add("a field comes twice, the first is in the metadata", place);
+        }
+
+        let content = content.unwrap_or_default();
+        let own_id = own_id.and_then(|id| MessageId::parse(id).ok());
+        let id = own_id.unwrap_or_else(|| derived_id(self.session_id, place, &content));
+        let role = role.and_then(|role| Role::parse(&role)).unwrap_or(Role::Assistant);
+        let mut message =
+            PlannedMessage { place, id, role, content, created_at: self.time, kept, facts };
+        if self.used.contains(&message.id) {
+            self.tally.add("an id comes again, another was made", place);
+            message = message.with_derived_id(self.session_id, "repeated");
+        }
+        self.used.insert(message.id.clone());
+        message
+    }
+}
+
+/// Takes a time out of a field; a text that says more than the time stays.
+pub(super) fn take_time(fields: &mut Fields<'_>, name: &str) -> Option<Millis> {
+    let text = fields::text(fields.get(name)?)?;
+    let millis = instant::parse(&text)?;
+    if instant::is_canonical(&text, millis) {
+        fields.take(name);
+    }
+    Some(millis)
+}
+
+/// Returns a name that no member has.
+fn free_name(name: &str, members: &Members) -> String {
+    let mut name = name.to_owned();
+    while members.iter().any(|(member, _)| *member == name) {
+        name.push('_');
+    }
+    name
+}
+
+/// Returns the id of a message that has none of its own: the same for the same file each time.
+///
+/// The content is part of it, so that a message which took another's place since the last import is
+/// not mistaken for it; tool calls are not, which change while they run.
+fn derived_id(session_id: &SessionId, place: usize, content: &str) -> MessageId {
+    let name = format!("{session_id}\0{place}\0{content}");
+    let id = Uuid::new_v5(&DERIVED_IDS, name.as_bytes());
+    MessageId::parse(id.to_string()).expect("a UUID is an id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn convert(messages: &[&str]) -> (Vec<PlannedMessage>, Vec<String>) {
+        let session_id = SessionId::parse("ses").expect("an id");
+        let mut converter = Converter::new(&session_id, 7);
+        let planned = messages
+            .iter()
+            .enumerate()
+            .map(|(place, json)| {
+                converter.convert(place, serde_json::from_str(json).expect("JSON"))
+            })
+            .collect();
+        (planned, converter.into_notes())
+    }
+
+    fn metadata(message: &PlannedMessage) -> String {
+        message.to_new().metadata.map_or_else(String::new, |metadata| metadata.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_plain_message_leaves_nothing_over() {
+        let json =
+            r#"{"id":"m","content":"é\n","role":"user","timestamp":"2025-11-01T14:26:40.214Z"}"#;
+        let (messages, notes) = convert(&[json]);
+        let new = messages[0].to_new();
+        assert_eq!(new.id.as_ref().map(MessageId::as_str), Some("m"));
+        assert_eq!((new.role, new.content.as_str()), (Role::User, "é\n"));
+        assert_eq!((new.created_at, new.metadata), (Some(1_762_007_200_214), None));
+        assert_eq!(notes, [""; 0]);
+    }
+
+    #[test]
+    fn all_other_fields_are_kept_to_the_letter() {
+        let json = r#"{"id":"m","content":"","role":"assistant","timestamp":"2025-11-01T14:26:40Z",
+            "toolCalls":[{"n":1.10}],"thoughts":"\u0041","images":[],"metadata":{"a":1E400},"import":1}"#;
+        let (messages, _) = convert(&[json]);
+        let kept = r#"{"timestamp":"2025-11-01T14:26:40Z","toolCalls":[{"n":1.10}],"thoughts":"\u0041","images":[],"metadata":{"a":1E400},"import":1}"#;
+        assert_eq!(metadata(&messages[0]), kept);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_over_is_kept_and_told() {
+        let (messages, notes) = convert(&[
+            r#"{"id":"","content":{"parts":[1]},"role":"function","timestamp":"soon","import":true}"#,
+            r#"{"content":"x","content":"y"}"#,
+            "12.0",
+        ]);
+        let first = r#"{"id":"","content":{"parts":[1]},"role":"function","timestamp":"soon","import":true,"import_":{"id":"invalid","role":"unknown","content":"not a string","created_at":"guessed"}}"#;
+        assert_eq!(metadata(&messages[0]), first);
+        assert_eq!((messages[0].role, messages[0].created_at), (Role::Assistant, 7));
+        assert_eq!(messages[1].content, "y");
+        let second = r#"{"import":{"id":"missing","role":"missing","created_at":"guessed","shadowed":[["content","x"]]}}"#;
+        assert_eq!(metadata(&messages[1]), second);
+        assert_eq!(metadata(&messages[2]), r#"{"import":{"message":12.0}}"#);
+        assert_eq!(notes[0], "no usable id, one was made: 2 messages, the first is messages[0]");
+        assert_eq!(notes.len(), 6, "{notes:?}");
+    }
+
+    #[test]
+    fn a_time_is_guessed_from_the_message_before() {
+        let (messages, _) = convert(&[
+            r#"{"id":"a","content":"","role":"user","timestamp":"1970-01-01T00:00:01.000Z"}"#,
+            r#"{"id":"b","content":"","role":"user","timestamp":12}"#,
+        ]);
+        assert_eq!(messages[1].created_at, 1000);
+        assert_eq!(metadata(&messages[1]), r#"{"timestamp":12,"import":{"created_at":"guessed"}}"#);
+    }
+
+    #[test]
+    fn a_repeated_id_gives_way_to_a_made_one_that_stays_the_same() {
+        let json =
+            r#"{"id":"m","content":"x","role":"tool","timestamp":"1970-01-01T00:00:00.000Z"}"#;
+        let (messages, _) = convert(&[json, json, json]);
+        let (again, _) = convert(&[json, json, json]);
+        let ids: Vec<_> = messages.iter().map(|message| message.id.as_str().to_owned()).collect();
+        assert_eq!(ids[0], "m");
+        assert_eq!(HashSet::<&String>::from_iter(&ids).len(), 3, "{ids:?}");
+        assert_eq!(metadata(&messages[1]), r#"{"id":"m","import":{"id":"repeated"}}"#);
+        for (message, again) in messages.iter().zip(&again) {
+            assert_eq!(message.id, again.id);
+        }
+    }
+
+    #[test]
+    fn a_made_id_depends_on_session_place_and_content_but_not_on_tool_calls() {
+        let id = |json: &str| convert(&[json]).0[0].id.clone();
+        let plain = id(r#"{"content":"x"}"#);
+        assert_eq!(id(r#"{"content":"x","toolCalls":[1]}"#), plain);
+        assert_ne!(id(r#"{"content":"y"}"#), plain);
+        assert_ne!(convert(&["{}", r#"{"content":"x"}"#]).0[1].id, plain);
+        let other = SessionId::parse("other").expect("an id");
+        assert_ne!(derived_id(&other, 0, "x"), plain);
+    }
+
+    #[test]
+    fn a_message_over_a_limit_is_told() {
+        let planned = |content: usize, thoughts: usize| {
+            let (content, thoughts) = ("x".repeat(content), "y".repeat(thoughts));
+            let json = format!(
+                r#"{{"id":"m","content":"{content}","role":"user","thoughts":"{thoughts}"}}"#
+            );
+            convert(&[&json]).0.remove(0)
+        };
+        assert_eq!(planned(MAX_CONTENT_BYTES, 0).excess(), None);
+        let excess = planned(MAX_CONTENT_BYTES + 1, 0).excess().expect("is over");
+        assert!(excess.starts_with("its content is 8388609 bytes"), "{excess}");
+        let around = encoded_bytes(&planned(0, 0).to_new());
+        assert_eq!(planned(0, MAX_MESSAGE_BYTES - around).excess(), None);
+        assert!(planned(0, MAX_MESSAGE_BYTES - around + 1).excess().is_some());
+    }
+}

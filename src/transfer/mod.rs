@@ -1,0 +1,206 @@
+//! Import of what the IDE keeps in files: its sessions and the user's settings.
+//!
+//! The importer is a client of a running daemon like any other. It reads the IDE's files and never
+//! writes them, adds to the store what is not there, and changes nothing that is: it can be run
+//! twice, and after an interruption it goes on. Nothing is dropped silently: what the daemon has
+//! no field for is kept in `metadata` (the heads of `session.rs` and `message.rs` say how), and what cannot be stored is
+//! told with its reason ([`FileOutcome`]).
+
+mod fields;
+mod instant;
+mod message;
+mod outcome;
+mod send;
+mod session;
+mod settings;
+mod source;
+mod tally;
+mod text;
+mod workspace;
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+pub use outcome::{Counts, Disposition, FileKind, FileOutcome, Totals};
+
+use crate::api::project;
+use crate::client::{Client, ClientError};
+use crate::model::limits::MAX_PAGE_ITEMS;
+use crate::model::{Millis, ProjectId};
+use session::Origin;
+use source::{Found, Source};
+
+/// Why an import ended early. What was stored until then stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The daemon could not be asked, or could not store anything any more.
+    #[error("the import stopped at {path}: {source}; run it again to go on")]
+    Stopped {
+        /// The file.
+        path: String,
+        /// What the daemon said.
+        source: ClientError,
+    },
+    /// The daemon did not tell which projects it knows; no file was read.
+    #[error("the projects cannot be listed: {0}")]
+    Projects(ClientError),
+}
+
+/// Imports homes, folders or files, and tells of each file as soon as it is done.
+///
+/// Fails only where the daemon does; what is wrong with a file is in its outcome. Not cancel safe:
+/// after a dropped call, connect anew and run it again.
+pub async fn import(
+    client: &mut Client,
+    paths: &[PathBuf],
+    progress: &mut dyn FnMut(&FileOutcome),
+) -> Result<Totals, ImportError> {
+    let projects = Projects::list(client).await.map_err(ImportError::Projects)?;
+    let mut totals = Totals::default();
+    let mut seen = std::collections::HashSet::new();
+    for source in paths.iter().flat_map(|path| source::find(path)) {
+        if !seen.insert(source.path.clone()) {
+            continue;
+        }
+        let outcome = import_file(client, &projects, &source).await.map_err(|error| {
+            ImportError::Stopped { path: source.path.display().to_string(), source: error }
+        })?;
+        progress(&outcome);
+        totals.add(&outcome);
+    }
+    Ok(totals)
+}
+
+async fn import_file(
+    client: &mut Client,
+    projects: &Projects,
+    source: &Source,
+) -> Result<FileOutcome, ClientError> {
+    let kind = match source.found {
+        Found::Session { .. } => FileKind::Session,
+        Found::Settings => FileKind::Settings,
+        Found::Foreign(_) | Found::Unreadable(_) => FileKind::Other,
+    };
+    let mut outcome = FileOutcome::new(&source.path, kind);
+    match &source.found {
+        Found::Foreign(reason) => outcome.refuse(Disposition::Skipped, reason),
+        Found::Unreadable(reason) => outcome.refuse(Disposition::Unreadable, reason),
+        Found::Settings => {
+            if let Some(json) = read(&source.path, &mut outcome) {
+                settings::import(client, &json, &mut outcome).await?;
+            }
+        }
+        Found::Session { workspace } => {
+            if let Some(json) = read(&source.path, &mut outcome) {
+                let origin = projects.origin(&source.path, workspace.clone());
+                match session::convert(&json, &origin) {
+                    Ok(plan) => send::session(client, plan, &mut outcome).await?,
+                    Err(reason) => outcome.refuse(Disposition::Unreadable, reason),
+                }
+            }
+        }
+    }
+    outcome.conclude();
+    Ok(outcome)
+}
+
+/// Reads a file's JSON text; where there is none the outcome says why.
+fn read(path: &Path, outcome: &mut FileOutcome) -> Option<String> {
+    let read = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+    match read.and_then(|bytes| text::read(&bytes)) {
+        Err(reason) => {
+            outcome.refuse(Disposition::Unreadable, reason);
+            None
+        }
+        Ok(text) => {
+            if text.had_mark {
+                outcome
+                    .notes
+                    .push("begins with a byte-order mark, which was passed over".to_owned());
+            }
+            if text.replaced > 0 {
+                let count = text.replaced;
+                outcome.problems.push(format!(
+                    "{count} halves of surrogate pairs stand alone, which is no Unicode; U+FFFD stands in their place"
+                ));
+            }
+            Some(text.json)
+        }
+    }
+}
+
+/// The projects of the store, by the name the IDE gives their folder of sessions.
+struct Projects(Vec<(String, ProjectId)>);
+
+impl Projects {
+    /// Asks the daemon for all projects, also those taken off the list.
+    async fn list(client: &mut Client) -> Result<Self, ClientError> {
+        let mut projects = Vec::new();
+        let mut params =
+            project::ListParams { limit: MAX_PAGE_ITEMS, cursor: None, include_removed: true };
+        loop {
+            let page = client.call::<project::List>(&params).await?;
+            projects.extend(
+                page.projects
+                    .into_iter()
+                    .map(|project| (workspace::folder_name(&project.path), project.id)),
+            );
+            match page.next_cursor {
+                None => return Ok(Self(projects)),
+                cursor => params.cursor = cursor,
+            }
+        }
+    }
+
+    /// Returns what is known of a session file. The hash is short: two projects of one name give none.
+    fn origin(&self, path: &Path, workspace: Option<String>) -> Origin {
+        let mut matches = self.0.iter().filter(|(name, _)| workspace.as_ref() == Some(name));
+        let project_id =
+            matches.next().filter(|_| matches.next().is_none()).map(|(_, id)| id.clone());
+        let stem =
+            path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        Origin { stem, workspace, project_id, modified_at: modified_at(path) }
+    }
+}
+
+/// Returns when a file was last written, as far as that is known.
+fn modified_at(path: &Path) -> Millis {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| Millis::try_from(since.as_millis()).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_finds_its_project_unless_two_share_its_name() {
+        let id = |text: &str| ProjectId::parse(text).expect("an id");
+        let projects = Projects(vec![
+            ("shop_1".to_owned(), id("a")),
+            ("app_2".to_owned(), id("b")),
+            ("app_2".to_owned(), id("c")),
+        ]);
+        let found = |workspace: Option<&str>| {
+            projects.origin("x/s.json".as_ref(), workspace.map(str::to_owned)).project_id
+        };
+        assert_eq!(found(Some("shop_1")), Some(id("a")));
+        assert_eq!(found(Some("app_2")), None);
+        assert_eq!(found(Some("_global")), None);
+        assert_eq!(found(None), None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_why() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("s.json");
+        let mut outcome = FileOutcome::new(&path, FileKind::Session);
+        assert_eq!(read(&path, &mut outcome), None);
+        assert_eq!(outcome.disposition, Disposition::Unreadable);
+        std::fs::write(&path, "\u{FEFF}{\"a\": \"\\ud83e\"}").expect("writes");
+        let mut outcome = FileOutcome::new(&path, FileKind::Session);
+        assert_eq!(read(&path, &mut outcome).as_deref(), Some(r#"{"a":"\ufffd"}"#));
+        assert_eq!((outcome.problems.len(), outcome.notes.len()), (1, 1));
+    }
+}

@@ -1,0 +1,272 @@
+//! Sends a planned session to the daemon: what is not there is added, what is there stays as it is.
+
+use std::ops::Range;
+
+use super::message::{PlannedMessage, encoded_bytes};
+use super::outcome::{Disposition, FileOutcome};
+use super::session::SessionPlan;
+use super::tally::Tally;
+use crate::api::message::{AppendMany, AppendManyParams};
+use crate::api::{ErrorKind, message, session};
+use crate::client::{Client, ClientError};
+use crate::model::limits::MAX_APPEND_MANY;
+use crate::model::{Session, SessionId};
+
+/// Bytes of messages in one call. A message that is larger goes alone.
+const CALL_BYTES: usize = 4 * 1024 * 1024;
+
+/// Stores a session and those of its messages that are not stored yet, in order.
+pub(super) async fn session(
+    client: &mut Client,
+    plan: SessionPlan,
+    outcome: &mut FileOutcome,
+) -> Result<(), ClientError> {
+    outcome.session_id = Some(plan.id.clone());
+    outcome.messages.found = plan.messages.len() as u64;
+    if !start(client, &plan, outcome).await? {
+        return Ok(());
+    }
+    let SessionPlan { id, messages, notes, .. } = plan;
+    outcome.notes.extend(notes);
+    let mut fitting = Vec::with_capacity(messages.len());
+    for message in messages {
+        match message.excess() {
+            None => fitting.push(message),
+            Some(reason) => fail(outcome, &message, &reason),
+        }
+    }
+    let mut tally = Tally::default();
+    for call in calls(&fitting) {
+        append(client, &id, &fitting, call, outcome, &mut tally).await?;
+    }
+    outcome.notes.extend(tally.into_lines());
+    Ok(())
+}
+
+/// Makes sure that the session exists; false where its messages cannot be stored, as the outcome then tells.
+async fn start(
+    client: &mut Client,
+    plan: &SessionPlan,
+    outcome: &mut FileOutcome,
+) -> Result<bool, ClientError> {
+    match client.call::<session::Get>(&session::IdParams { id: plan.id.clone() }).await {
+        Ok(stored) => {
+            outcome.notes.extend(kept_fields(&stored, plan));
+            return Ok(true);
+        }
+        Err(error) if is(&error, ErrorKind::NotFound) => {}
+        Err(error) => return Err(error),
+    }
+    if let Some(reason) = plan.excess() {
+        outcome.messages.failed = outcome.messages.found;
+        outcome.problems.push(format!("session {}: {reason}", plan.id));
+        return Ok(false);
+    }
+    match client.call::<session::Start>(&plan.start).await {
+        Ok(_) => {
+            outcome.session_created = true;
+            Ok(true)
+        }
+        // It is in no list and yet its id is in use.
+        Err(error) if is(&error, ErrorKind::Conflict) => {
+            outcome.messages.skipped = outcome.messages.found;
+            outcome.refuse(
+                Disposition::Skipped,
+                "holds a session that is in the trash; it was not revived",
+            );
+            Ok(false)
+        }
+        Err(error) if is_about_content(&error) => {
+            outcome.messages.failed = outcome.messages.found;
+            outcome.problems.push(format!("session {}: {error}", plan.id));
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells in which fields the stored session is another: the user's changes there win over the file.
+fn kept_fields(stored: &Session, plan: &SessionPlan) -> Option<String> {
+    let start = &plan.start;
+    let differing: Vec<&str> = [
+        ("project", stored.project_id != start.project_id),
+        ("title", stored.title != start.title),
+        ("description", stored.description != start.description),
+        ("model", stored.model != start.model),
+        ("system prompt", stored.system_prompt != start.system_prompt),
+        ("metadata", stored.metadata != start.metadata),
+    ]
+    .into_iter()
+    .filter_map(|(field, differs)| differs.then_some(field))
+    .collect();
+    (!differing.is_empty()).then(|| {
+        format!("the session was there with another {}; it was left as it is", differing.join(", "))
+    })
+}
+
+/// Divides messages into calls, within what one call may hold.
+fn calls(messages: &[PlannedMessage]) -> Vec<Range<usize>> {
+    let mut calls: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (at, message) in messages.iter().enumerate() {
+        let size = encoded_bytes(&message.to_new());
+        match calls.last_mut() {
+            Some(call) if call.len() < MAX_APPEND_MANY && bytes + size <= CALL_BYTES => {
+                call.end = at + 1;
+                bytes += size;
+            }
+            _ => {
+                calls.push(at..at + 1);
+                bytes = size;
+            }
+        }
+    }
+    calls
+}
+
+/// Appends some messages. A call that is refused is halved until the message is found that it is about.
+async fn append(
+    client: &mut Client,
+    session_id: &SessionId,
+    messages: &[PlannedMessage],
+    call: Range<usize>,
+    outcome: &mut FileOutcome,
+    tally: &mut Tally,
+) -> Result<(), ClientError> {
+    // The last one is next, so that the order stays.
+    let mut waiting = vec![call];
+    while let Some(range) = waiting.pop() {
+        match append_call(client, session_id, &messages[range.clone()]).await {
+            Ok(imported) => {
+                outcome.messages.imported += imported;
+                outcome.messages.already_there += range.len() as u64 - imported;
+            }
+            Err(error) if !is_about_content(&error) => return Err(error),
+            Err(_) if range.len() > 1 => {
+                let middle = range.start + range.len() / 2;
+                waiting.push(middle..range.end);
+                waiting.push(range.start..middle);
+            }
+            Err(error) if is(&error, ErrorKind::Conflict) => {
+                resolve(client, session_id, &messages[range.start], outcome, tally).await?;
+            }
+            Err(error) => fail(outcome, &messages[range.start], &error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// Appends messages in one call, and returns how many were new.
+async fn append_call(
+    client: &mut Client,
+    session_id: &SessionId,
+    messages: &[PlannedMessage],
+) -> Result<u64, ClientError> {
+    let params = AppendManyParams {
+        session_id: session_id.clone(),
+        messages: messages.iter().map(PlannedMessage::to_new).collect(),
+        expected_index: None,
+    };
+    let appended = client.call::<AppendMany>(&params).await?;
+    Ok(appended.messages.iter().filter(|message| message.created).count() as u64)
+}
+
+/// Settles what to do with a message whose id is stored with another content.
+///
+/// In the same session it is the message itself, patched since: it stays as it is. In another
+/// session, or one in the trash, it is another message: this one is stored under an id made for it.
+async fn resolve(
+    client: &mut Client,
+    session_id: &SessionId,
+    message: &PlannedMessage,
+    outcome: &mut FileOutcome,
+    tally: &mut Tally,
+) -> Result<(), ClientError> {
+    if is_in_session(client, session_id, message).await? {
+        outcome.messages.already_there += 1;
+        tally.add("stored with another content, left as it is", message.place);
+        return Ok(());
+    }
+    let derived = message.with_derived_id(session_id, "taken");
+    match append_call(client, session_id, std::slice::from_ref(&derived)).await {
+        Ok(imported) => {
+            outcome.messages.imported += imported;
+            outcome.messages.already_there += 1 - imported;
+            tally.add("the id is another session's message, another was made", message.place);
+        }
+        Err(error)
+            if is(&error, ErrorKind::Conflict)
+                && is_in_session(client, session_id, &derived).await? =>
+        {
+            outcome.messages.already_there += 1;
+            tally.add("stored with another content, left as it is", message.place);
+        }
+        Err(error) if is_about_content(&error) => fail(outcome, message, &error.to_string()),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// True where the session has a message of this id.
+async fn is_in_session(
+    client: &mut Client,
+    session_id: &SessionId,
+    message: &PlannedMessage,
+) -> Result<bool, ClientError> {
+    match client.call::<message::Get>(&message::IdParams { id: message.id.clone() }).await {
+        Ok(stored) => Ok(stored.session_id == *session_id),
+        Err(error) if is(&error, ErrorKind::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn fail(outcome: &mut FileOutcome, message: &PlannedMessage, reason: &str) {
+    outcome.messages.failed += 1;
+    outcome
+        .problems
+        .push(format!("message {} (messages[{}]): {reason}", message.id, message.place));
+}
+
+fn is(error: &ClientError, expected: ErrorKind) -> bool {
+    matches!(error, ClientError::Rpc { kind, .. } if kind == expected.word())
+}
+
+/// True where the daemon refused what was sent, and will take another call.
+pub(super) fn is_about_content(error: &ClientError) -> bool {
+    [ErrorKind::Conflict, ErrorKind::InvalidParams, ErrorKind::NotFound, ErrorKind::TooLarge]
+        .into_iter()
+        .any(|kind| is(error, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::session::{Origin, convert};
+    use super::*;
+
+    fn messages(contents: &[usize]) -> Vec<PlannedMessage> {
+        let messages: Vec<String> = contents
+            .iter()
+            .enumerate()
+            .map(|(at, size)| {
+                format!(r#"{{"id":"m{at}","role":"user","content":"{}"}}"#, "x".repeat(*size))
+            })
+            .collect();
+        let json = format!(r#"{{"id":"s","messages":[{}]}}"#, messages.join(","));
+        convert(&json, &Origin::default()).expect("a session").messages
+    }
+
+    #[test]
+    fn a_call_holds_as_many_messages_as_one_may() {
+        let planned = messages(&vec![1; 2 * MAX_APPEND_MANY + 1]);
+        let limit = MAX_APPEND_MANY;
+        assert_eq!(calls(&planned), [0..limit, limit..2 * limit, 2 * limit..2 * limit + 1]);
+        assert!(calls(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_call_holds_as_many_bytes_as_one_may() {
+        let mib = 1024 * 1024;
+        let planned = messages(&[mib, mib, mib, 2 * mib, 6 * mib, 1, 1]);
+        assert_eq!(calls(&planned), [0..3, 3..4, 4..5, 5..7]);
+    }
+}

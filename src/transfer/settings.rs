@@ -1,0 +1,164 @@
+//! Sends the user's settings to the daemon: keys that are set stay, the others get the file's values.
+
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Kind, Members, pairs};
+use super::outcome::{Disposition, FileOutcome};
+use super::send::is_about_content;
+use crate::api::settings::{Entry, Get, KeyParams, SetMany, SetManyParams};
+use crate::client::{Client, ClientError};
+use crate::model::Json;
+use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_SET_MANY};
+
+/// Bytes of settings in one call. A setting that is larger goes alone.
+const CALL_BYTES: usize = 4 * 1024 * 1024;
+
+/// Stores those settings of a file whose keys are not set in the user's scope.
+pub(super) async fn import(
+    client: &mut Client,
+    json: &str,
+    outcome: &mut FileOutcome,
+) -> Result<(), ClientError> {
+    let entries = match entries(json, outcome) {
+        Ok(entries) => entries,
+        Err(reason) => {
+            outcome.refuse(Disposition::Unreadable, reason);
+            return Ok(());
+        }
+    };
+    let mut missing = Vec::new();
+    for entry in entries {
+        let stored =
+            client.call::<Get>(&KeyParams { key: entry.key.clone(), project_id: None }).await?;
+        if stored.resolved.is_none() {
+            missing.push(entry);
+            continue;
+        }
+        outcome.settings.already_there += 1;
+        if stored.value != entry.value {
+            outcome
+                .notes
+                .push(format!("{} is set to another value; it was left as it is", entry.key));
+        }
+    }
+    for entries in calls(missing) {
+        let count = entries.len() as u64;
+        match client.call::<SetMany>(&SetManyParams { entries, project_id: None }).await {
+            Ok(_) => outcome.settings.imported += count,
+            Err(error) if is_about_content(&error) => {
+                outcome.settings.failed += count;
+                outcome.problems.push(format!("{count} settings were refused: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the settings of a file; those that are over a limit are told of and left out.
+fn entries(json: &str, outcome: &mut FileOutcome) -> Result<Vec<Entry>, String> {
+    let value: &RawValue =
+        serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
+    let fields = Fields::of(value).ok_or_else(|| {
+        format!("is JSON but no settings: it is {}, not an object", Kind::of(value))
+    })?;
+    let (members, shadowed): (Members, Members) = fields.into_rest();
+    if !shadowed.is_empty() {
+        outcome
+            .notes
+            .push(format!("keys come twice, the last stands; the others: {}", pairs(&shadowed)));
+    }
+    outcome.settings.found = members.len() as u64;
+    let mut entries = Vec::with_capacity(members.len());
+    for (key, text) in members {
+        let problem = if key.is_empty() {
+            Some("an empty key".to_owned())
+        } else if key.len() > MAX_NAME_BYTES {
+            Some(format!("the key is {} bytes; the limit is {MAX_NAME_BYTES}", key.len()))
+        } else if text.len() > MAX_CONTENT_BYTES {
+            Some(format!("the value is {} bytes; the limit is {MAX_CONTENT_BYTES}", text.len()))
+        } else {
+            None
+        };
+        match problem {
+            None => entries
+                .push(Entry { key, value: Json::parse(text).expect("a member of JSON is JSON") }),
+            Some(problem) => {
+                outcome.settings.failed += 1;
+                outcome.problems.push(format!("setting {key:?}: {problem}"));
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// Divides settings into calls, within what one call may hold.
+fn calls(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    let mut calls: Vec<Vec<Entry>> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        let size = entry.key.len() + entry.value.as_str().len();
+        match calls.last_mut() {
+            Some(call) if call.len() < MAX_SET_MANY && bytes + size <= CALL_BYTES => {
+                call.push(entry);
+                bytes += size;
+            }
+            _ => {
+                calls.push(vec![entry]);
+                bytes = size;
+            }
+        }
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::FileKind;
+    use super::*;
+
+    fn read(json: &str) -> (Result<Vec<Entry>, String>, FileOutcome) {
+        let mut outcome = FileOutcome::new("settings.json".as_ref(), FileKind::Settings);
+        (entries(json, &mut outcome), outcome)
+    }
+
+    #[test]
+    fn values_are_taken_as_written_and_what_is_over_a_limit_is_told() {
+        let long = "k".repeat(MAX_NAME_BYTES + 1);
+        let json = format!(r#"{{"a":1.10,"":1,"b":{{"x":[null]}},"{long}":2,"a":1E400,"n":null}}"#);
+        let (entries, outcome) = read(&json);
+        let entries = entries.expect("settings");
+        let texts: Vec<_> =
+            entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+        assert_eq!(texts, [("a", "1E400"), ("b", r#"{"x":[null]}"#), ("n", "null")]);
+        assert_eq!((outcome.settings.found, outcome.settings.failed), (5, 2));
+        assert_eq!(outcome.problems.len(), 2);
+        assert_eq!(
+            outcome.notes,
+            [r#"keys come twice, the last stands; the others: [["a",1.10]]"#]
+        );
+    }
+
+    #[test]
+    fn what_is_no_map_is_refused() {
+        assert_eq!(
+            read("[1]").0.err().as_deref(),
+            Some("is JSON but no settings: it is a list, not an object")
+        );
+    }
+
+    #[test]
+    fn calls_stay_within_their_limits() {
+        let entry = |size: usize| Entry {
+            key: "k".to_owned(),
+            value: Json::parse(format!("\"{}\"", "x".repeat(size))).expect("JSON"),
+        };
+        let lengths = |entries| calls(entries).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lengths(vec![entry(1); MAX_SET_MANY + 1]), [MAX_SET_MANY, 1]);
+        assert_eq!(
+            lengths(vec![entry(3 << 20), entry(3 << 20), entry(1), entry(8 << 20)]),
+            [1, 2, 1]
+        );
+        assert_eq!(lengths(vec![]), [0; 0]);
+    }
+}
