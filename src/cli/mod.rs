@@ -2,6 +2,7 @@
 
 mod call;
 mod endpoint;
+mod import;
 mod logging;
 mod output;
 mod serve;
@@ -42,9 +43,10 @@ struct Globals {
     /// Print JSON, for programs
     #[arg(long, global = true)]
     json: bool,
-    /// What to log: off, error, warn, info, debug, trace, or `target=level,…`
-    #[arg(long, global = true, value_name = "LEVEL", env = "AETHERD_LOG", default_value = "info")]
-    log: String,
+    /// What to log: off, error, warn, info, debug, trace, or `target=level,…` [default: info for
+    /// serve, else warn]
+    #[arg(long, global = true, value_name = "LEVEL", env = "AETHERD_LOG")]
+    log: Option<String>,
     /// How to log
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     log_format: logging::LogFormat,
@@ -62,6 +64,8 @@ enum Command {
     Endpoint,
     /// Call a method and print its result
     Call(call::CallArgs),
+    /// Import the IDE's sessions and settings; where no daemon runs, it is one meanwhile
+    Import(import::ImportArgs),
 }
 
 /// Why a command failed.
@@ -73,6 +77,8 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("{0}")]
     Usage(String),
+    #[error("{0}")]
+    Incomplete(String),
     #[error("writing the output failed: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -105,7 +111,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn execute(cli: Cli) -> Result<(), Failure> {
     let Cli { globals, command } = cli;
-    logging::start(&globals.log, globals.log_format).map_err(Failure::Usage)?;
+    let default_level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let level = globals.log.as_deref().unwrap_or(default_level);
+    logging::start(level, globals.log_format).map_err(Failure::Usage)?;
     let paths = Paths::resolve(&Environment {
         home: globals.home,
         socket: globals.socket,
@@ -124,6 +132,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Status => status::run(&paths, globals.json).await,
             Command::Endpoint => endpoint::run(&paths, globals.json),
             Command::Call(args) => call::run(&paths, &args, globals.json).await,
+            Command::Import(args) => import::run(paths, &args, globals.json).await,
         }
     })
 }
