@@ -3,7 +3,7 @@
 mod daemon;
 mod wire;
 
-pub(crate) use daemon::{Home, runtime};
+pub(crate) use daemon::{Daemon, Home, runtime};
 pub(crate) use wire::{LineClient, error_kind, request};
 
 use aetherd::config::EngineKind;

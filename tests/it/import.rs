@@ -1,0 +1,312 @@
+//! `transfer::import` against a daemon: what is in the IDE's files arrives, once, and nothing is overwritten.
+
+use std::path::{Path, PathBuf};
+
+use aetherd::api::{history, message, project, session, settings};
+use aetherd::client::Client;
+use aetherd::model::limits::MAX_CONTENT_BYTES;
+use aetherd::model::{Json, JsonObject, Message, MessageId, ProjectId, Role, SessionId};
+use aetherd::transfer::{Disposition, FileOutcome, ImportError, Totals, import};
+
+use crate::support::{Daemon, Home};
+
+/// A daemon, a client, and a folder that stands for the IDE's home.
+struct World {
+    client: Client,
+    daemon: Daemon,
+    ide: PathBuf,
+    _home: Home,
+}
+
+impl World {
+    async fn start() -> Self {
+        let home = Home::new();
+        let daemon = home.start();
+        let client = Client::connect(&home.socket()).await.expect("connects");
+        Self { client, daemon, ide: home.path().join("ide/.rainy-aether"), _home: home }
+    }
+
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.ide.join(path);
+        std::fs::create_dir_all(path.parent().expect("has a parent")).expect("makes folders");
+        std::fs::write(path, content).expect("writes");
+    }
+
+    async fn import(&mut self) -> (Vec<FileOutcome>, Totals) {
+        let mut outcomes = Vec::new();
+        let paths = [self.ide.clone()];
+        let totals =
+            import(&mut self.client, &paths, &mut |outcome| outcomes.push(outcome.clone()))
+                .await
+                .expect("imports");
+        for counts in outcomes.iter().flat_map(|outcome| [outcome.messages, outcome.settings]) {
+            let sum = counts.imported + counts.already_there + counts.failed + counts.skipped;
+            assert_eq!(sum, counts.found, "{outcomes:#?}");
+        }
+        let files = [
+            totals.imported,
+            totals.already_there,
+            totals.partly,
+            totals.skipped,
+            totals.unreadable,
+        ];
+        assert_eq!(files.iter().sum::<u64>(), totals.files);
+        (outcomes, totals)
+    }
+
+    async fn messages(&mut self, session: &str) -> Vec<Message> {
+        let mut params = history::PageParams {
+            session_id: session_id(session),
+            order: history::Order::Oldest,
+            limit: 1000,
+            cursor: None,
+        };
+        let mut messages = Vec::new();
+        loop {
+            let page = self.client.call::<history::Page>(&params).await.expect("a page");
+            messages.extend(page.messages);
+            match page.next_cursor {
+                None => return messages,
+                cursor => params.cursor = cursor,
+            }
+        }
+    }
+
+    async fn ids(&mut self, session: &str) -> Vec<String> {
+        self.messages(session).await.into_iter().map(|message| message.id.to_string()).collect()
+    }
+}
+
+fn session_id(text: &str) -> SessionId {
+    SessionId::parse(text).expect("an id")
+}
+
+fn message_json(id: &str, content: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","content":"{content}","role":"user","timestamp":"2025-11-01T14:26:40.214Z"}}"#
+    )
+}
+
+fn session_json(id: &str, messages: &[String]) -> String {
+    format!(
+        r#"{{"id":"{id}","name":"Chat","model":"m","systemPrompt":"p","messages":[{}],"createdAt":"2025-11-01T14:26:40.214Z","lastMessageAt":"2025-11-01T14:26:40.214Z"}}"#,
+        messages.join(",")
+    )
+}
+
+fn metadata(message: &Message) -> &str {
+    message.metadata.as_ref().map_or("", JsonObject::as_str)
+}
+
+#[tokio::test]
+async fn a_home_arrives_once_and_whole() {
+    let mut world = World::start().await;
+    let path = "/home/dev/src/web-shop".to_owned();
+    let id = ProjectId::parse("shop").ok();
+    let open = project::OpenParams { path, id: id.clone(), name: None, metadata: None };
+    world.client.call::<project::Open>(&open).await.expect("opens");
+    let many: Vec<String> = (0..2500).map(|at| message_json(&format!("m{at}"), "x")).collect();
+    world.write("agent-sessions/web-shop_14fc94/long.json", session_json("long", &many));
+    let large: Vec<String> =
+        (0..3).map(|at| message_json(&format!("l{at}"), &"y".repeat(3 << 20))).collect();
+    world.write("agent-sessions/_global/large.json", session_json("large", &large));
+    world.write("agent-history/old.json", session_json("old", &[message_json("o", "z")]));
+    world.write(
+        "settings.json",
+        "{\n  \"editor.fontSize\": 14.0,\n  \"files.exclude\": {\n    \"**/.git\": true\n  }\n}\n",
+    );
+
+    let (outcomes, totals) = world.import().await;
+    assert_eq!(
+        (totals.files, totals.imported, totals.sessions_created),
+        (4, 4, 3),
+        "{outcomes:#?}"
+    );
+    assert_eq!((totals.messages.imported, totals.settings.imported), (2504, 2));
+    let expected: Vec<String> = (0..2500).map(|at| format!("m{at}")).collect();
+    assert_eq!(world.ids("long").await, expected);
+    let params = session::IdParams { id: session_id("long") };
+    let session = world.client.call::<session::Get>(&params).await.expect("is there");
+    assert_eq!(session.project_id, id);
+    assert_eq!((session.title.as_deref(), session.created_at), (Some("Chat"), 1_762_007_200_214));
+    let kept = r#"{"ide":{"lastMessageAt":"2025-11-01T14:26:40.214Z"},"import":{"workspace":"web-shop_14fc94"}}"#;
+    assert_eq!(session.metadata.as_ref().map(JsonObject::as_str), Some(kept));
+    let key = settings::KeyParams { key: "editor.fontSize".to_owned(), project_id: None };
+    assert_eq!(
+        world.client.call::<settings::Get>(&key).await.expect("is there").value.as_str(),
+        "14.0"
+    );
+
+    let (outcomes, totals) = world.import().await;
+    assert_eq!((totals.already_there, totals.sessions_created), (4, 0), "{outcomes:#?}");
+    assert_eq!((totals.messages.already_there, totals.messages.imported), (2504, 0));
+    assert!(
+        outcomes.iter().all(|outcome| outcome.notes.is_empty() && outcome.problems.is_empty()),
+        "{outcomes:#?}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
+    let mut world = World::start().await;
+    let file = "agent-sessions/_global/s.json";
+    let some: Vec<String> = (0..4).map(|at| message_json(&format!("m{at}"), "x")).collect();
+    world.write(file, session_json("s", &some));
+    world.write("settings.json", r#"{"a":1}"#);
+    world.import().await;
+
+    let update = session::UpdateParams {
+        id: session_id("s"),
+        title: Some(Some("Mine".to_owned())),
+        description: None,
+        model: None,
+        system_prompt: None,
+        project_id: None,
+        metadata: None,
+    };
+    world.client.call::<session::Update>(&update).await.expect("renames");
+    let patch = message::UpdateParams {
+        id: MessageId::parse("m2").expect("an id"),
+        content: Some("patched".to_owned()),
+        code_excerpt: None,
+        metadata: None,
+    };
+    world.client.call::<message::Update>(&patch).await.expect("patches");
+    let own = message::AppendParams {
+        id: MessageId::parse("own").ok(),
+        session_id: session_id("s"),
+        role: Role::User,
+        content: "own".to_owned(),
+        code_excerpt: None,
+        metadata: None,
+        expected_index: None,
+        created_at: None,
+    };
+    world.client.call::<message::Append>(&own).await.expect("appends");
+    let set = settings::SetParams {
+        key: "a".to_owned(),
+        value: Json::parse("2".to_owned()).expect("JSON"),
+        project_id: None,
+    };
+    world.client.call::<settings::Set>(&set).await.expect("sets");
+
+    let more: Vec<String> = (0..7).map(|at| message_json(&format!("m{at}"), "x")).collect();
+    world.write(file, session_json("s", &more));
+    world.write("settings.json", r#"{"a":1,"b":3}"#);
+    let (outcomes, totals) = world.import().await;
+    assert_eq!((totals.messages.imported, totals.messages.already_there), (3, 4), "{outcomes:#?}");
+    assert_eq!((totals.settings.imported, totals.settings.already_there), (1, 1));
+    assert_eq!(outcomes[0].notes, ["a is set to another value; it was left as it is"]);
+    assert_eq!(
+        outcomes[1].notes,
+        [
+            "the session was there with another title; it was left as it is",
+            "stored with another content, left as it is: messages[2]"
+        ]
+    );
+    assert_eq!(world.ids("s").await, ["m0", "m1", "m2", "m3", "own", "m4", "m5", "m6"]);
+    assert_eq!(world.messages("s").await[2].content, "patched");
+    let (_, totals) = world.import().await;
+    assert_eq!((totals.already_there, totals.files), (2, 2));
+}
+
+#[tokio::test]
+async fn ids_of_other_sessions_and_repeated_ones_give_way_and_nothing_is_lost() {
+    let mut world = World::start().await;
+    world.write(
+        "agent-sessions/_global/a.json",
+        session_json("a", &[message_json("m", "x"), message_json("m", "x")]),
+    );
+    let others = [message_json("n0", "x"), message_json("m", "x"), message_json("n1", "x")];
+    world.write("agent-sessions/_global/b.json", session_json("b", &others));
+    for round in 0..2 {
+        let (outcomes, totals) = world.import().await;
+        let counts = (totals.messages.imported, totals.messages.already_there);
+        assert_eq!(counts, if round == 0 { (5, 0) } else { (0, 5) }, "{outcomes:#?}");
+        let a = world.messages("a").await;
+        assert_eq!((a.len(), metadata(&a[1])), (2, r#"{"id":"m","import":{"id":"repeated"}}"#));
+        let b = world.messages("b").await;
+        assert_eq!((b.len(), metadata(&b[1])), (3, r#"{"id":"m","import":{"id":"taken"}}"#));
+        assert_eq!((b[0].id.as_str(), b[2].id.as_str()), ("n0", "n1"));
+    }
+}
+
+#[tokio::test]
+async fn a_session_in_the_trash_is_told_and_not_revived() {
+    let mut world = World::start().await;
+    world.write("agent-sessions/_global/s.json", session_json("s", &[message_json("m", "x")]));
+    world.import().await;
+    let params = session::IdParams { id: session_id("s") };
+    world.client.call::<session::Delete>(&params).await.expect("deletes");
+    let (outcomes, totals) = world.import().await;
+    assert_eq!((totals.skipped, totals.messages.skipped), (1, 1), "{outcomes:#?}");
+    assert_eq!(outcomes[0].disposition, Disposition::Skipped);
+    assert!(world.client.call::<session::Get>(&params).await.is_err());
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_fails_alone() {
+    let mut world = World::start().await;
+    let messages = [
+        message_json("a", "x"),
+        message_json("big", &"y".repeat(MAX_CONTENT_BYTES + 1)),
+        message_json("just", &"\\n".repeat(MAX_CONTENT_BYTES / 2)),
+        message_json("full", &"z".repeat(MAX_CONTENT_BYTES)),
+        message_json("b", "x"),
+    ];
+    world.write("agent-sessions/_global/s.json", session_json("s", &messages));
+    for _ in 0..2 {
+        let (outcomes, totals) = world.import().await;
+        assert_eq!((totals.partly, totals.messages.failed), (1, 1), "{:?}", outcomes[0].problems);
+        assert!(
+            outcomes[0].problems[0]
+                .starts_with("message big (messages[1]): its content is 8388609 bytes")
+        );
+        assert_eq!(world.ids("s").await, ["a", "just", "full", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn every_broken_file_has_its_own_outcome_and_stays_untouched() {
+    let mut world = World::start().await;
+    let whole = session_json("whole", &[message_json("m", "x")]);
+    let surrogate = session_json("half", &[message_json("h", "cut \\ud83e")]);
+    let files: Vec<(&str, Vec<u8>, Disposition)> = vec![
+        ("cut.json", whole.as_bytes()[..whole.len() - 9].to_vec(), Disposition::Unreadable),
+        ("empty.json", vec![], Disposition::Unreadable),
+        ("half.json", surrogate.into_bytes(), Disposition::Partly),
+        ("latin.json", b"{\"id\":\"\xE9\"}".to_vec(), Disposition::Unreadable),
+        ("list.json", b"[]".to_vec(), Disposition::Unreadable),
+        ("mark.json", format!("\u{FEFF}{whole}").into_bytes(), Disposition::Imported),
+        ("note.txt", b"hello".to_vec(), Disposition::Skipped),
+        ("other.json", b"{\"a\":1}".to_vec(), Disposition::Unreadable),
+        ("zero.json", vec![0; 64], Disposition::Unreadable),
+    ];
+    for (name, bytes, _) in &files {
+        world.write(&format!("agent-sessions/_global/{name}"), bytes);
+    }
+    let (outcomes, totals) = world.import().await;
+    assert_eq!(totals.files, files.len() as u64);
+    for (outcome, (name, bytes, disposition)) in outcomes.iter().zip(&files) {
+        assert_eq!(
+            Path::new(&outcome.path).file_name().and_then(|name| name.to_str()),
+            Some(*name)
+        );
+        assert_eq!(outcome.disposition, *disposition, "{outcome:#?}");
+        let told =
+            outcome.reason.is_some() || !outcome.problems.is_empty() || !outcome.notes.is_empty();
+        assert!(told, "{outcome:#?}");
+        assert_eq!(&std::fs::read(&outcome.path).expect("is still there"), bytes);
+    }
+    assert_eq!(world.messages("half").await[0].content, "cut \u{FFFD}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_gone_ends_the_import_with_an_error() {
+    let mut world = World::start().await;
+    world.write("agent-sessions/_global/s.json", session_json("s", &[message_json("m", "x")]));
+    world.daemon.kill();
+    let error =
+        import(&mut world.client, &[world.ide.clone()], &mut |_| ()).await.expect_err("fails");
+    assert!(matches!(error, ImportError::Projects(_)), "{error}");
+}
