@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::daemon;
 use crate::error::Error;
 use crate::paths::Paths;
-use crate::transfer::{self, Totals};
+use crate::transfer::{self, FileOutcome, Totals};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
@@ -61,12 +61,23 @@ async fn import_alone(paths: Paths, args: &ImportArgs, as_json: bool) -> Result<
     outcome
 }
 
+/// Prints one line a file, and below it what is to be known of it.
+fn print(outcome: &FileOutcome) -> Result<(), Failure> {
+    output::line(&outcome.to_string())?;
+    for problem in &outcome.problems {
+        output::line(&format!("  problem: {problem}"))?;
+    }
+    for note in &outcome.notes {
+        output::line(&format!("  note: {note}"))?;
+    }
+    Ok(())
+}
+
 async fn import(client: &mut Client, args: &ImportArgs, as_json: bool) -> Result<Totals, Failure> {
     let mut printed = Ok(());
     let totals = transfer::import(client, &args.sources, &mut |outcome| {
         if printed.is_ok() {
-            printed =
-                if as_json { output::json(outcome) } else { output::line(&outcome.to_string()) };
+            printed = if as_json { output::json(outcome) } else { print(outcome) };
         }
     })
     .await

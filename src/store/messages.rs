@@ -73,15 +73,15 @@ fn append_at(
     head: &mut Head,
     params: &AppendParams,
 ) -> Result<(Message, bool)> {
-    if let Some(id) = &params.id {
-        if let Some((message, _)) = find(tx, id)? {
-            return match difference(&message, params) {
-                None => Ok((message, false)),
-                Some(field) => {
-                    Err(Error::conflict("message", id, format!("exists with another {field}")))
-                }
-            };
-        }
+    if let Some(id) = &params.id
+        && let Some((message, _)) = find(tx, id)?
+    {
+        return match difference(&message, params) {
+            None => Ok((message, false)),
+            Some(field) => {
+                Err(Error::conflict("message", id, format!("exists with another {field}")))
+            }
+        };
     }
     let index = head.next_index;
     if let Some(expected) = params.expected_index.filter(|expected| *expected != index) {

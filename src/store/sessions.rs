@@ -75,16 +75,16 @@ pub(super) struct Head {
 
 /// Starts a session, or returns the one that the same call started before.
 pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
-    if let Some(id) = &params.id {
-        if let Some((session, deleted)) = find(tx, id)? {
-            return match difference(&session, params) {
-                _ if deleted => Err(Error::conflict("session", id, "exists in the trash")),
-                Some(field) => {
-                    Err(Error::conflict("session", id, format!("exists with another {field}")))
-                }
-                None => Ok(session),
-            };
-        }
+    if let Some(id) = &params.id
+        && let Some((session, deleted)) = find(tx, id)?
+    {
+        return match difference(&session, params) {
+            _ if deleted => Err(Error::conflict("session", id, "exists in the trash")),
+            Some(field) => {
+                Err(Error::conflict("session", id, format!("exists with another {field}")))
+            }
+            None => Ok(session),
+        };
     }
     if let Some(project_id) = &params.project_id {
         projects::require(tx, project_id)?;

@@ -93,10 +93,8 @@ impl Listener {
     pub fn remove(&self) {
         let ours = std::fs::symlink_metadata(&self.path)
             .is_ok_and(|file| (file.dev(), file.ino()) == self.file_id);
-        if ours {
-            if let Err(error) = std::fs::remove_file(&self.path) {
-                tracing::warn!(%error, "could not remove the socket");
-            }
+        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, "could not remove the socket");
         }
     }
 }

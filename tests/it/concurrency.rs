@@ -191,7 +191,7 @@ fn readers_see_whole_snapshots() {
                                 .collect(),
                             expected_index: None,
                         };
-                        let fails = number % 7 == 0;
+                        let fails = number.is_multiple_of(7);
                         let outcome = store
                             .write(move |tx| {
                                 messages::append_many(tx, &params)?;

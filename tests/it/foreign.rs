@@ -4,11 +4,10 @@
 //! not as expected. What a client needs and the machine lacks makes a test say `SKIPPED`, and with
 //! `CI=true` fail: there nothing may be skipped silently.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::Home;
+use crate::support::{Home, say_skipped};
 
 #[test]
 fn vscode_jsonrpc_speaks_content_length() {
@@ -81,8 +80,9 @@ fn has_command(name: &str, argument: &str) -> bool {
 }
 
 fn skip(test: &str, needs: &str) {
-    let message = format!("SKIPPED: {test} (needs {needs})");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}: in CI nothing is skipped");
-    // Not `eprintln!`, which the test runner keeps to itself where a test passes.
-    writeln!(std::io::stderr(), "{message}").expect("stderr is open");
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{test} needs {needs}: in CI nothing is skipped"
+    );
+    say_skipped(test, needs);
 }

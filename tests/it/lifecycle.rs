@@ -15,7 +15,7 @@ use aetherd::server::methods::Methods;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Home, LineClient, error_kind, request, runtime};
+use crate::support::{Home, LineClient, error_kind, request, runtime, say_skipped};
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).expect("it exists").mode() & 0o7777
@@ -165,7 +165,7 @@ fn files_are_closed_to_others() {
 fn another_user_is_refused_and_root_is_not() {
     const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: only root can try to connect as another user");
+        say_skipped("another_user_is_refused_and_root_is_not", "root");
         return;
     }
     let open = Home::new();

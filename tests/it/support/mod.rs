@@ -1,5 +1,7 @@
 //! What tests share: a home of their own, the real binary as a child, a plain client.
 
+use std::io::Write as _;
+
 mod daemon;
 mod wire;
 
@@ -8,6 +10,12 @@ pub(crate) use wire::{LineClient, error_kind, request};
 
 use aetherd::config::EngineKind;
 use aetherd::store::{Store, StoreOptions};
+
+/// Says plainly that a test did not run.
+pub(crate) fn say_skipped(test: &str, needs: &str) {
+    // Not `eprintln!`, which the test runner keeps to itself where a test passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test} (needs {needs})");
+}
 
 /// Both engines, so that what holds on one is seen to hold on the other.
 pub(crate) const ENGINES: [EngineKind; 2] = [EngineKind::Turso, EngineKind::Sqlite];
