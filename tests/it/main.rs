@@ -15,3 +15,4 @@ mod limits;
 mod migrations;
 mod store_model;
 mod support;
+mod transcripts;
