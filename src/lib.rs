@@ -13,13 +13,13 @@ pub mod api;
 
 pub mod store;
 
-// pub mod server;
+pub mod server;
 pub mod transport;
 
 pub mod client;
 
 // pub mod transfer;
 
-// pub mod daemon;
+pub mod daemon;
 
-// pub mod cli;
+pub mod cli;

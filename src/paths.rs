@@ -41,7 +41,8 @@ impl Paths {
             (None, Some(user_home)) => user_home.join(HOME_FOLDER),
             (None, None) => {
                 return Err(Error::Startup(
-                    "the user has no home folder; say where to keep the data with --home".to_owned(),
+                    "the user has no home folder; say where to keep the data with --home"
+                        .to_owned(),
                 ));
             }
         };
@@ -71,6 +72,13 @@ impl Paths {
     pub fn backups(&self) -> PathBuf {
         self.home.join("backups")
     }
+}
+
+/// The write-ahead log beside a database.
+pub fn log_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 /// Checks that a path fits a socket's address.

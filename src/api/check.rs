@@ -49,7 +49,10 @@ pub(super) fn count(field: &str, items: usize, limit: usize) -> Result<()> {
 /// Checks a page's length.
 pub(super) fn page_limit(limit: u32) -> Result<()> {
     if limit == 0 || limit > MAX_PAGE_ITEMS {
-        return Err(Error::invalid("limit", format!("expected 1 to {MAX_PAGE_ITEMS}, found {limit}")));
+        return Err(Error::invalid(
+            "limit",
+            format!("expected 1 to {MAX_PAGE_ITEMS}, found {limit}"),
+        ));
     }
     Ok(())
 }

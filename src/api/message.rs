@@ -86,7 +86,11 @@ impl Check for AppendManyParams {
     fn check(&self) -> Result<()> {
         check::count("messages", self.messages.len(), MAX_APPEND_MANY)?;
         for (at, message) in self.messages.iter().enumerate() {
-            check_texts(&format!("messages[{at}]."), &message.content, message.code_excerpt.as_ref())?;
+            check_texts(
+                &format!("messages[{at}]."),
+                &message.content,
+                message.code_excerpt.as_ref(),
+            )?;
         }
         Ok(())
     }
@@ -132,7 +136,11 @@ pub struct UpdateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// Code the message is about.
-    #[serde(default, deserialize_with = "check::nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub code_excerpt: Option<Option<String>>,
     /// A merge patch (RFC 7396) for its free data.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -27,10 +27,8 @@ pub fn document() -> Value {
         ($($method:ty),* $(,)?) => { $(methods.push(describe::<$method>(&mut schemas));)* };
     }
     for_each_method!(describe_each);
-    let errors: Map<String, Value> = ErrorKind::ALL
-        .iter()
-        .map(|kind| (kind.word().to_owned(), error_object(*kind)))
-        .collect();
+    let errors: Map<String, Value> =
+        ErrorKind::ALL.iter().map(|kind| (kind.word().to_owned(), error_object(*kind))).collect();
     json!({
         "openrpc": OPENRPC_VERSION,
         "info": {
@@ -58,7 +56,8 @@ fn describe<M: Method>(schemas: &mut SchemaGenerator) -> Value {
         .unwrap_or(&no_properties)
         .iter()
         .map(|(name, schema)| {
-            let mut descriptor = json!({ "name": name, "required": required.contains(&name.as_str()) });
+            let mut descriptor =
+                json!({ "name": name, "required": required.contains(&name.as_str()) });
             if let Some(description) = schema.get("description") {
                 descriptor["description"] = description.clone();
             }

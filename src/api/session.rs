@@ -109,19 +109,39 @@ pub struct UpdateParams {
     /// The session.
     pub id: SessionId,
     /// What the user calls it.
-    #[serde(default, deserialize_with = "check::nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub title: Option<Option<String>>,
     /// A sentence about it.
-    #[serde(default, deserialize_with = "check::nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub description: Option<Option<String>>,
     /// The model it talks to.
-    #[serde(default, deserialize_with = "check::nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub model: Option<Option<String>>,
     /// The instructions the model is given.
-    #[serde(default, deserialize_with = "check::nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub system_prompt: Option<Option<String>>,
     /// The project it belongs to.
-    #[serde(default, deserialize_with = "check::nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub project_id: Option<Option<ProjectId>>,
     /// A merge patch (RFC 7396) for its free data.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -89,16 +89,28 @@ impl Client {
     /// Calls a method. Not cancel safe: after a dropped call, connect anew.
     pub async fn call<M: Method>(&mut self, params: &M::Params) -> Result<M::Result, ClientError> {
         let result = self.exchange(M::NAME, params).await?;
-        serde_json::from_str(result.get())
-            .map_err(|error| ClientError::Broken(format!("the result of {} is not what it should be: {error}", M::NAME)))
+        serde_json::from_str(result.get()).map_err(|error| {
+            ClientError::Broken(format!(
+                "the result of {} is not what it should be: {error}",
+                M::NAME
+            ))
+        })
     }
 
     /// Calls a method by its name, with params and result as JSON text.
-    pub async fn call_text(&mut self, method: &str, params: &RawValue) -> Result<Box<RawValue>, ClientError> {
+    pub async fn call_text(
+        &mut self,
+        method: &str,
+        params: &RawValue,
+    ) -> Result<Box<RawValue>, ClientError> {
         self.exchange(method, params).await
     }
 
-    async fn exchange<P: Serialize>(&mut self, method: &str, params: P) -> Result<Box<RawValue>, ClientError> {
+    async fn exchange<P: Serialize>(
+        &mut self,
+        method: &str,
+        params: P,
+    ) -> Result<Box<RawValue>, ClientError> {
         self.next_id += 1;
         let request = Request { jsonrpc: "2.0", id: self.next_id, method, params };
         let mut line = serde_json::to_vec(&request)
@@ -110,15 +122,22 @@ impl Client {
         loop {
             let mut answer = Vec::new();
             if self.reader.read_until(b'\n', &mut answer).await.map_err(broken)? == 0 {
-                return Err(ClientError::Broken("the daemon closed it before it answered".to_owned()));
+                return Err(ClientError::Broken(
+                    "the daemon closed it before it answered".to_owned(),
+                ));
             }
-            let response: Response = serde_json::from_slice(&answer)
-                .map_err(|error| ClientError::Broken(format!("the answer is not JSON-RPC: {error}")))?;
+            let response: Response = serde_json::from_slice(&answer).map_err(|error| {
+                ClientError::Broken(format!("the answer is not JSON-RPC: {error}"))
+            })?;
             match response {
-                Response { error: Some(error), id, .. } if id.is_none() || id == Some(self.next_id) => {
+                Response { error: Some(error), id, .. }
+                    if id.is_none() || id == Some(self.next_id) =>
+                {
                     return Err(error.into());
                 }
-                Response { result: Some(result), id: Some(id), .. } if id == self.next_id => return Ok(result),
+                Response { result: Some(result), id: Some(id), .. } if id == self.next_id => {
+                    return Ok(result);
+                }
                 // An answer to an earlier call, or a notification.
                 _ => {}
             }

@@ -149,6 +149,9 @@ mod tests {
             &object(r#"{"e":1E400}"#),
         )
         .expect("merges");
-        assert_eq!(result.as_str(), r#"{"big":123456789012345678901234567890,"f":1.10,"e":1E+400}"#);
+        assert_eq!(
+            result.as_str(),
+            r#"{"big":123456789012345678901234567890,"f":1.10,"e":1E+400}"#
+        );
     }
 }

@@ -17,13 +17,16 @@ pub fn write(
     folder: &Path,
     reason: &str,
 ) -> Result<PathBuf> {
-    std::fs::create_dir_all(folder).map_err(|error| Error::io("creating the folder", folder, &error))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Error::io("creating the folder", folder, &error))?;
     let path = folder.join(format!("ide-{}-{reason}.db", time::now()));
     let unfinished = path.with_extension("db.unfinished");
-    let target = unfinished
-        .to_str()
-        .filter(|text| !text.contains('\''))
-        .ok_or_else(|| Error::Startup(format!("the path {} cannot be backed up to: it is not UTF-8 or has a quote", folder.display())))?;
+    let target = unfinished.to_str().filter(|text| !text.contains('\'')).ok_or_else(|| {
+        Error::Startup(format!(
+            "the path {} cannot be backed up to: it is not UTF-8 or has a quote",
+            folder.display()
+        ))
+    })?;
     let copied = engine::run(connection, &format!("VACUUM INTO '{target}'"))
         .and_then(|()| verify(connection, engine, &unfinished))
         .and_then(|()| publish(&unfinished, &path));
@@ -39,7 +42,11 @@ fn verify(source: &mut dyn Connection, kind: EngineKind, copy: &Path) -> Result<
     let mut copy_connection = copy_engine.connect()?;
     let problems = engine::integrity_problems(copy_connection.as_mut())?;
     if !problems.is_empty() {
-        return Err(Error::Damaged(format!("the backup {} fails its check: {}", copy.display(), problems.join("; "))));
+        return Err(Error::Damaged(format!(
+            "the backup {} fails its check: {}",
+            copy.display(),
+            problems.join("; ")
+        )));
     }
     for table in table_names(source)? {
         let count = format!("SELECT COUNT(*) FROM \"{}\"", table.replace('"', "\"\""));

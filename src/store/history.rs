@@ -2,20 +2,22 @@
 
 use std::ops::ControlFlow;
 
+use super::ReadTx;
 use super::messages::read_message;
 use super::sessions::{self, Head};
-use super::ReadTx;
 use crate::api::history::{MessagePage, Order, PageParams, RecentMessages, RecentParams};
 use crate::error::Result;
 use crate::model::limits::MAX_PAGE_BYTES;
 use crate::model::{Cursor, JsonObject, Message, SessionId};
 
-const FORWARD: &str = "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
+const FORWARD: &str =
+    "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
         created_at, updated_at
     FROM agent_messages WHERE session_id = ?1 AND index_in_session >= ?2 AND index_in_session < ?3
     ORDER BY index_in_session LIMIT ?4";
 
-const BACKWARD: &str = "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
+const BACKWARD: &str =
+    "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
         created_at, updated_at
     FROM agent_messages WHERE session_id = ?1 AND index_in_session >= ?2 AND index_in_session < ?3
     ORDER BY index_in_session DESC LIMIT ?4";
@@ -23,9 +25,9 @@ const BACKWARD: &str = "SELECT id, session_id, index_in_session, role, content, 
 /// Returns the newest messages, oldest first.
 pub fn recent(tx: &mut ReadTx<'_>, params: &RecentParams) -> Result<RecentMessages> {
     let head = sessions::head(tx, &params.session_id)?;
-    let budget = params.max_bytes.map_or(MAX_PAGE_BYTES, |bytes| {
-        usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES)
-    });
+    let budget = params
+        .max_bytes
+        .map_or(MAX_PAGE_BYTES, |bytes| usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES));
     let mut page = Filling::new(params.limit, budget);
     for (from, to) in segments(&head, Order::Newest, None) {
         page.fill(tx, &params.session_id, Order::Newest, from, to)?;
@@ -78,7 +80,14 @@ impl Filling {
         Self { messages: Vec::new(), wanted: limit as usize, budget, bytes: 0, full: false }
     }
 
-    fn fill(&mut self, tx: &mut ReadTx<'_>, session_id: &SessionId, order: Order, from: i64, to: i64) -> Result<()> {
+    fn fill(
+        &mut self,
+        tx: &mut ReadTx<'_>,
+        session_id: &SessionId,
+        order: Order,
+        from: i64,
+        to: i64,
+    ) -> Result<()> {
         if self.full {
             return Ok(());
         }

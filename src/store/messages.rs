@@ -3,7 +3,9 @@
 use super::engine::Row;
 use super::sessions::{self, Head};
 use super::{ReadTx, WriteTx};
-use crate::api::message::{AppendManyParams, AppendParams, Appended, AppendedMessage, UpdateParams};
+use crate::api::message::{
+    AppendManyParams, AppendParams, Appended, AppendedMessage, UpdateParams,
+};
 use crate::error::{Error, Result};
 use crate::model::{JsonObject, Message, MessageId, Role, SessionId, time};
 
@@ -11,7 +13,8 @@ const INSERT: &str = "INSERT INTO agent_messages
         (id, session_id, role, index_in_session, content, code_excerpt, metadata, created_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-const BY_ID: &str = "SELECT m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt,
+const BY_ID: &str =
+    "SELECT m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt,
         m.metadata, m.created_at, m.updated_at, s.deleted_at
     FROM agent_messages m JOIN agent_sessions s ON s.id = m.session_id
     WHERE m.id = ?1";
@@ -65,12 +68,18 @@ pub fn append_many(tx: &mut WriteTx<'_>, params: &AppendManyParams) -> Result<Ap
 }
 
 /// Returns the message and whether it is new; the head is moved on where it is.
-fn append_at(tx: &mut WriteTx<'_>, head: &mut Head, params: &AppendParams) -> Result<(Message, bool)> {
+fn append_at(
+    tx: &mut WriteTx<'_>,
+    head: &mut Head,
+    params: &AppendParams,
+) -> Result<(Message, bool)> {
     if let Some(id) = &params.id {
         if let Some((message, _)) = find(tx, id)? {
             return match difference(&message, params) {
                 None => Ok((message, false)),
-                Some(field) => Err(Error::conflict("message", id, format!("exists with another {field}"))),
+                Some(field) => {
+                    Err(Error::conflict("message", id, format!("exists with another {field}")))
+                }
             };
         }
     }
@@ -161,7 +170,10 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
 }
 
 /// Returns the free data of a record after a merge patch, where there is one.
-pub(super) fn patched(current: Option<JsonObject>, patch: Option<&JsonObject>) -> Result<Option<JsonObject>> {
+pub(super) fn patched(
+    current: Option<JsonObject>,
+    patch: Option<&JsonObject>,
+) -> Result<Option<JsonObject>> {
     match patch {
         None => Ok(current),
         Some(patch) => JsonObject::merged(current.as_ref(), patch)

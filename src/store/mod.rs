@@ -142,7 +142,9 @@ impl Store {
 
 /// Turns what a stored text should have been into an error of the database.
 fn stored<T, E: std::fmt::Display>(parsed: std::result::Result<T, E>) -> Result<T> {
-    parsed.map_err(|problem| Error::Damaged(format!("a stored value is not what it should be: {problem}")))
+    parsed.map_err(|problem| {
+        Error::Damaged(format!("a stored value is not what it should be: {problem}"))
+    })
 }
 
 /// Returns a stored object.

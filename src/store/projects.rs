@@ -28,7 +28,11 @@ pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
     let now = time::now();
     if let Some(mut project) = tx.first(BY_PATH, &[(&params.path).into()], read_project)? {
         if let Some(id) = params.id.as_ref().filter(|id| **id != project.id) {
-            return Err(Error::conflict("project", id, format!("cannot be made: {} has the folder", project.id)));
+            return Err(Error::conflict(
+                "project",
+                id,
+                format!("cannot be made: {} has the folder", project.id),
+            ));
         }
         // Time never runs back, even where the clock does: the list is sorted by it.
         project.opened_at = now.max(project.opened_at);
@@ -46,7 +50,11 @@ pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
         removed_at: None,
     };
     if let Some(other) = find(tx, &project.id)? {
-        return Err(Error::conflict("project", &project.id, format!("exists with the folder {:?}", other.path)));
+        return Err(Error::conflict(
+            "project",
+            &project.id,
+            format!("exists with the folder {:?}", other.path),
+        ));
     }
     tx.execute_one(
         INSERT,
@@ -68,7 +76,8 @@ pub fn get(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Project> {
 
 /// Returns a page of projects.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
-    let (opened_at, id) = params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
+    let (opened_at, id) =
+        params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
     let wanted = i64::from(params.limit);
     let mut projects = tx.all(
         LIST,

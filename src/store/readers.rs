@@ -34,7 +34,9 @@ impl<T> Future for PendingRead<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.reply).poll(context).map(|reply| {
-            reply.unwrap_or_else(|_| Err(Error::Internal("the read panicked; the log says where".to_owned())))
+            reply.unwrap_or_else(|_| {
+                Err(Error::Internal("the read panicked; the log says where".to_owned()))
+            })
         })
     }
 }
@@ -54,7 +56,9 @@ impl Readers {
                     serve(&engine, connection, &jobs);
                     drop(alive);
                 })
-                .map_err(|error| Error::Startup(format!("cannot start a reader's thread: {error}")))?;
+                .map_err(|error| {
+                    Error::Startup(format!("cannot start a reader's thread: {error}"))
+                })?;
         }
         Ok(Self {
             queue: Mutex::new(Some(queue)),
@@ -69,14 +73,17 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&mut ReadTx<'_>) -> Result<T> + Send + 'static,
     {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
+        let place =
+            Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
         let (reply, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |connection| match catch_unwind(AssertUnwindSafe(|| read(connection, work))) {
-            Ok(result) => {
-                let _ = reply.send(result);
-                true
+        let job: Job = Box::new(move |connection| {
+            match catch_unwind(AssertUnwindSafe(|| read(connection, work))) {
+                Ok(result) => {
+                    let _ = reply.send(result);
+                    true
+                }
+                Err(_) => false,
             }
-            Err(_) => false,
         });
         let queue = self.queue.lock().expect("no holder of the lock panics");
         queue

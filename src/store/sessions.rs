@@ -7,9 +7,12 @@ use super::engine::Row;
 use super::{ReadTx, WriteTx, projects};
 use crate::api::session::{ClearParams, ListParams, SessionPage, StartParams, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary, time};
+use crate::model::{
+    Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary, time,
+};
 
-const BY_ID: &str = "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
+const BY_ID: &str =
+    "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
         s.next_index, s.hidden_from, s.hidden_to, s.first_message_at, s.last_message_at,
         s.created_at, s.updated_at, s.deleted_at, t.system_prompt, t.metadata
     FROM agent_sessions s LEFT JOIN agent_session_texts t ON t.session_id = s.id
@@ -33,7 +36,8 @@ const UPDATE: &str = "UPDATE agent_sessions
 const APPENDED: &str = "UPDATE agent_sessions
     SET next_index = ?2, first_message_at = ?3, last_message_at = ?4, activity_at = ?5 WHERE id = ?1";
 
-const HIDE: &str = "UPDATE agent_sessions SET hidden_from = ?2, hidden_to = ?3, updated_at = ?4 WHERE id = ?1";
+const HIDE: &str =
+    "UPDATE agent_sessions SET hidden_from = ?2, hidden_to = ?3, updated_at = ?4 WHERE id = ?1";
 
 const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
 
@@ -153,7 +157,8 @@ pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
 
 /// Returns a page of sessions, newest activity first.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
-    let (activity_at, id) = params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
+    let (activity_at, id) =
+        params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
     let wanted = i64::from(params.limit);
     let mut values =
         vec![activity_at.into(), (&id).into(), params.kind.as_deref().into(), (wanted + 1).into()];
@@ -257,7 +262,8 @@ pub(super) fn head(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Head> {
 
 /// Records that messages were appended.
 pub(super) fn record_appended(tx: &mut WriteTx<'_>, id: &SessionId, head: &Head) -> Result<()> {
-    let activity_at = head.last_message_at.map_or(head.created_at, |last| last.max(head.created_at));
+    let activity_at =
+        head.last_message_at.map_or(head.created_at, |last| last.max(head.created_at));
     tx.execute_one(
         APPENDED,
         &[

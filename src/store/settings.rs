@@ -25,7 +25,10 @@ const DELETE: &str = "DELETE FROM settings WHERE scope = ?1 AND key = ?2";
 pub fn set(tx: &mut WriteTx<'_>, params: &SetParams) -> Result<Setting> {
     let scope = writable_scope(tx, params.project_id.as_ref())?;
     let now = time::now();
-    tx.execute(SET, &[(&scope).into(), (&params.key).into(), params.value.as_str().into(), now.into()])?;
+    tx.execute(
+        SET,
+        &[(&scope).into(), (&params.key).into(), params.value.as_str().into(), now.into()],
+    )?;
     Ok(Setting {
         key: params.key.clone(),
         value: params.value.clone(),
@@ -39,7 +42,10 @@ pub fn set_many(tx: &mut WriteTx<'_>, params: &SetManyParams) -> Result<u64> {
     let scope = writable_scope(tx, params.project_id.as_ref())?;
     let now = time::now();
     for entry in &params.entries {
-        tx.execute(SET, &[(&scope).into(), (&entry.key).into(), entry.value.as_str().into(), now.into()])?;
+        tx.execute(
+            SET,
+            &[(&scope).into(), (&entry.key).into(), entry.value.as_str().into(), now.into()],
+        )?;
     }
     Ok(params.entries.len() as u64)
 }
@@ -94,7 +100,12 @@ fn one(tx: &mut ReadTx<'_>, scope: &str, key: &str, kind: ScopeKind) -> Result<O
 }
 
 /// Returns one scope's part of a page, and one more than the page holds.
-fn scope_page(tx: &mut ReadTx<'_>, scope: &str, params: &ListParams, kind: ScopeKind) -> Result<Vec<Setting>> {
+fn scope_page(
+    tx: &mut ReadTx<'_>,
+    scope: &str,
+    params: &ListParams,
+    kind: ScopeKind,
+) -> Result<Vec<Setting>> {
     let after = params.cursor.as_ref().map(|cursor| cursor.position().1).unwrap_or_default();
     let prefix = params.prefix.as_deref().unwrap_or_default();
     let end = prefix_end(prefix);

@@ -114,15 +114,16 @@ impl Writer {
         std::thread::Builder::new()
             .name("aetherd-writer".to_owned())
             .spawn(move || {
-                let run = catch_unwind(AssertUnwindSafe(|| {
-                    serve(connection, &jobs, &thread_counters)
-                }));
+                let run =
+                    catch_unwind(AssertUnwindSafe(|| serve(connection, &jobs, &thread_counters)));
                 let outcome = run.unwrap_or_else(|_| {
                     Err(Error::Internal("the writer panicked; the next start recovers".to_owned()))
                 });
                 ended_sender.send_replace(Some(outcome));
             })
-            .map_err(|error| Error::Startup(format!("cannot start the writer's thread: {error}")))?;
+            .map_err(|error| {
+                Error::Startup(format!("cannot start the writer's thread: {error}"))
+            })?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             places: Arc::new(Semaphore::new(MAX_QUEUED_WRITES)),
@@ -182,7 +183,8 @@ impl Writer {
 
     pub(super) fn counts(&self) -> WriterCounts {
         WriterCounts {
-            queued: (MAX_QUEUED_WRITES - self.places.available_permits().min(MAX_QUEUED_WRITES)) as u64,
+            queued: (MAX_QUEUED_WRITES - self.places.available_permits().min(MAX_QUEUED_WRITES))
+                as u64,
             writes: self.counters.writes.load(Ordering::Relaxed),
             groups: self.counters.groups.load(Ordering::Relaxed),
         }

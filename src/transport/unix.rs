@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::error::{Error, Result};
-use crate::paths::check_socket_length;
+use crate::paths::{Paths, check_socket_length};
 
 /// One connection.
 pub type Stream = UnixStream;
@@ -44,7 +44,9 @@ impl Listener {
     /// no moment at which another user could connect.
     pub async fn bind(socket: &Path) -> Result<Self> {
         check_socket_length(socket)?;
-        let folder = socket.parent().ok_or_else(|| Error::Startup("the socket path has no folder".to_owned()))?;
+        let folder = socket
+            .parent()
+            .ok_or_else(|| Error::Startup("the socket path has no folder".to_owned()))?;
         secure_folder(folder)?;
         match std::fs::symlink_metadata(socket) {
             Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
@@ -70,7 +72,8 @@ impl Listener {
             let _ = std::fs::remove_file(&made);
         }
         let inner = bound.map_err(|error| Error::io("binding the socket", socket, &error))?;
-        let file = std::fs::symlink_metadata(socket).map_err(|error| Error::io("looking at", socket, &error))?;
+        let file = std::fs::symlink_metadata(socket)
+            .map_err(|error| Error::io("looking at", socket, &error))?;
         Ok(Self { inner, path: socket.to_owned(), file_id: (file.dev(), file.ino()) })
     }
 
@@ -104,6 +107,27 @@ fn bind_closed(made: &Path, socket: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(made, socket)?;
     Ok(listener)
+}
+
+/// Makes the home and its `run` folder, and closes what the daemon makes from now on to others.
+///
+/// A home that exists stays as it is, since the IDE keeps more in it; the database in it is closed
+/// to others.
+pub fn prepare_home(paths: &Paths) -> Result<()> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    std::fs::create_dir_all(&paths.home)
+        .map_err(|error| Error::io("creating the home", &paths.home, &error))?;
+    secure_folder(&paths.run_folder())?;
+    let database = paths.database();
+    for file in [crate::paths::log_of(&database), database] {
+        match std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("closing to other users", &file, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes the socket's folder, or checks that it is a folder of the user's that is closed to others.

@@ -84,7 +84,8 @@ impl Row {
 
     /// Returns the next cell, an integer.
     pub fn int(&mut self) -> Result<i64> {
-        self.optional_int()?.ok_or_else(|| Error::Damaged("NULL where an integer belongs".to_owned()))
+        self.optional_int()?
+            .ok_or_else(|| Error::Damaged("NULL where an integer belongs".to_owned()))
     }
 
     /// Returns the next cell, an integer or NULL.
@@ -139,7 +140,12 @@ pub trait Connection: Send {
     fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64>;
 
     /// Runs a statement that returns rows.
-    fn query(&mut self, sql: &'static str, params: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()>;
+    fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        each: &mut EachRow<'_>,
+    ) -> Result<()>;
 
     /// Runs a text of one statement that is not kept, such as a PRAGMA, and drops its rows.
     fn run(&mut self, sql: &str, each: &mut EachRow<'_>) -> Result<()>;

@@ -59,7 +59,12 @@ impl Connection for SqliteConnection {
         Ok(changed as u64)
     }
 
-    fn query(&mut self, sql: &'static str, params: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()> {
+    fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        each: &mut EachRow<'_>,
+    ) -> Result<()> {
         let mut statement = self.inner.prepare_cached(sql).map_err(translate)?;
         let columns = statement.column_count();
         read_rows(statement.query(params_from_iter(params)).map_err(translate)?, columns, each)

@@ -31,11 +31,14 @@ impl TursoEngine {
     /// Opens a database file, creating it where there is none.
     pub fn open(path: &Path) -> Result<Self> {
         let text = path.to_str().ok_or_else(|| {
-            Error::Startup(format!("the path {} is not UTF-8; choose another --home", path.display()))
+            Error::Startup(format!(
+                "the path {} is not UTF-8; choose another --home",
+                path.display()
+            ))
         })?;
         let io = LogKeepingIo::new().map_err(|error| Error::Storage(error.to_string()))?;
-        let database =
-            block_on(Builder::new_local(text).with_io_impl(Arc::new(io)).build()).map_err(translate)?;
+        let database = block_on(Builder::new_local(text).with_io_impl(Arc::new(io)).build())
+            .map_err(translate)?;
         Ok(Self { database })
     }
 }
@@ -84,7 +87,12 @@ impl Connection for TursoConnection {
         changed
     }
 
-    fn query(&mut self, sql: &'static str, params: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()> {
+    fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        each: &mut EachRow<'_>,
+    ) -> Result<()> {
         let statement = self.statement(sql)?;
         let read = block_on(statement.query(owned(params)))
             .map_err(translate)

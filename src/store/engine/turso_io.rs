@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use turso_core::io::FileSyncType;
 use turso_core::{
-    Buffer, Clock, Completion, File, IO, MonotonicInstant, OpenFlags, PlatformIO,
-    Result, WallClockInstant,
+    Buffer, Clock, Completion, File, IO, MonotonicInstant, OpenFlags, PlatformIO, Result,
+    WallClockInstant,
 };
 
 /// Bytes of the header of a write-ahead log (SQLite file format, section 4.1).

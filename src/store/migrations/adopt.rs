@@ -12,7 +12,8 @@ use crate::model::{Json, time};
 use crate::store::engine::{self, Cell, Connection, Value};
 
 /// The tables of the agreed schema.
-const AGREED: &[&str] = &["settings", "projects", "agent_sessions", "agent_messages", "agent_edits"];
+const AGREED: &[&str] =
+    &["settings", "projects", "agent_sessions", "agent_messages", "agent_edits"];
 
 /// Its indexes, which ours replace.
 const OLD_INDEXES: &[&str] = &[
@@ -88,7 +89,8 @@ fn text<'a>(row: &'a OldRow, column: &str) -> Option<&'a str> {
 }
 
 fn required<'a>(row: &'a OldRow, column: &'static str) -> Result<&'a str> {
-    text(row, column).ok_or_else(|| Error::Damaged(format!("a row to adopt has no text in {column}")))
+    text(row, column)
+        .ok_or_else(|| Error::Damaged(format!("a row to adopt has no text in {column}")))
 }
 
 fn int(row: &OldRow, column: &str) -> i64 {
@@ -159,7 +161,14 @@ fn copy_sessions(
         let id = required(row, "id")?;
         let created_at = millis(row, "created_at");
         let kind = text(row, "kind").unwrap_or(RECOVERED);
-        insert_session(connection, id, text(row, "project_id"), kind, created_at, times.remove(id))?;
+        insert_session(
+            connection,
+            id,
+            text(row, "project_id"),
+            kind,
+            created_at,
+            times.remove(id),
+        )?;
     }
     // What names a session that has no row gets one: no message is dropped.
     for (id, session) in times {
@@ -199,7 +208,9 @@ fn insert_session(
 /// Messages keep their order; their indexes become 0, 1, 2, … where they had holes or doubles.
 fn copy_messages(connection: &mut dyn Connection, mut rows: Vec<OldRow>) -> Result<()> {
     rows.sort_by(|one, other| {
-        let key = |row: &OldRow| (text(row, "session_id").map(str::to_owned), int(row, "index_in_session"));
+        let key = |row: &OldRow| {
+            (text(row, "session_id").map(str::to_owned), int(row, "index_in_session"))
+        };
         key(one).cmp(&key(other))
     });
     let mut next: HashMap<String, i64> = HashMap::new();

@@ -44,9 +44,13 @@ pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()
     for step in STEPS.iter().filter(|step| step.version > version) {
         engine::run(connection, "BEGIN IMMEDIATE")?;
         let adopts = version == 0 && step.version == 1 && !tables.is_empty();
-        let done = if adopts { adopt::run(connection, step.sql, &tables) } else { run_script(connection, step.sql) }
-            .and_then(|()| engine::run(connection, &format!("PRAGMA user_version = {}", step.version)))
-            .and_then(|()| engine::run(connection, "COMMIT"));
+        let done = if adopts {
+            adopt::run(connection, step.sql, &tables)
+        } else {
+            run_script(connection, step.sql)
+        }
+        .and_then(|()| engine::run(connection, &format!("PRAGMA user_version = {}", step.version)))
+        .and_then(|()| engine::run(connection, "COMMIT"));
         if let Err(error) = done {
             if !connection.is_autocommit()? {
                 engine::run(connection, "ROLLBACK")?;
@@ -70,8 +74,11 @@ fn user_version(connection: &mut dyn Connection) -> Result<i64> {
 
 /// Runs a script's statements one by one. The scripts hold no `;` but those that end one.
 fn run_script(connection: &mut dyn Connection, script: &str) -> Result<()> {
-    let code: String =
-        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
+    let code: String = script
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect::<Vec<_>>()
+        .join("\n");
     for statement in code.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
         engine::run(connection, statement)?;
     }
@@ -85,7 +92,8 @@ mod tests {
     /// A released step is frozen: users' databases were made by it. Add a step instead.
     #[test]
     fn released_steps_do_not_change() {
-        let lengths: Vec<(i64, usize)> = STEPS.iter().map(|step| (step.version, step.sql.len())).collect();
+        let lengths: Vec<(i64, usize)> =
+            STEPS.iter().map(|step| (step.version, step.sql.len())).collect();
         assert_eq!(lengths, [(1, FOUNDATION_BYTES)]);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));
     }

@@ -1,0 +1,129 @@
+//! The command line: one file a command.
+
+mod call;
+mod endpoint;
+mod logging;
+mod output;
+mod serve;
+mod status;
+mod stop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::client::ClientError;
+use crate::error::Error;
+use crate::paths::{Environment, Paths};
+
+/// The storage daemon of the Rainy Aether IDE.
+///
+/// Exit codes: 0 done; 1 it failed, or the daemon answered with an error; 2 the command line is
+/// wrong; 3 no daemon answers.
+#[derive(Debug, Parser)]
+#[command(name = "aetherd", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The options of every command.
+#[derive(Debug, clap::Args)]
+struct Globals {
+    /// The folder of the data [default: ~/.rainy-aether]
+    #[arg(long, global = true, value_name = "DIR", env = "AETHERD_HOME")]
+    home: Option<PathBuf>,
+    /// The socket [default: run/aetherd.sock in the home]
+    #[arg(long, global = true, value_name = "PATH", env = "AETHERD_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log: off, error, warn, info, debug, trace, or `target=level,…`
+    #[arg(long, global = true, value_name = "LEVEL", env = "AETHERD_LOG", default_value = "info")]
+    log: String,
+    /// How to log
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
+    log_format: logging::LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon until SIGTERM, SIGINT or `aetherd stop`
+    Serve(serve::ServeArgs),
+    /// Ask the daemon to end, and wait until it has
+    Stop,
+    /// Show how the daemon and its database are
+    Status,
+    /// Print where to connect, and nothing else
+    Endpoint,
+    /// Call a method and print its result
+    Call(call::CallArgs),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Own(#[from] Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("writing the output failed: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Client(ClientError::Unreachable { .. }) => 3,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the command line and returns the exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let json = cli.globals.json;
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            output::print_failure(&failure, json);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let Cli { globals, command } = cli;
+    logging::start(&globals.log, globals.log_format).map_err(Failure::Usage)?;
+    let paths = Paths::resolve(&Environment {
+        home: globals.home,
+        socket: globals.socket,
+        user_home: directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned()),
+        working_folder: std::env::current_dir()
+            .map_err(|error| Error::Startup(format!("the working folder is gone: {error}")))?,
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Startup(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(paths, &args).await,
+            Command::Stop => stop::run(&paths, globals.json).await,
+            Command::Status => status::run(&paths, globals.json).await,
+            Command::Endpoint => endpoint::run(&paths, globals.json),
+            Command::Call(args) => call::run(&paths, &args, globals.json).await,
+        }
+    })
+}

@@ -1,0 +1,93 @@
+//! `aetherd status`.
+
+use super::{Failure, output};
+use crate::api::system::{NoParams, Status};
+use crate::client::Client;
+use crate::model::time;
+use crate::paths::Paths;
+
+pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
+    let mut client = Client::connect(&paths.socket).await?;
+    let status = client.call::<Status>(&NoParams {}).await?;
+    if as_json {
+        return output::json(&status);
+    }
+    let stored = &status.stored;
+    for (name, value) in [
+        (
+            "daemon",
+            format!("aetherd {}, protocol {}, pid {}", status.version, status.protocol, status.pid),
+        ),
+        ("up", duration(time::now() - status.started_at)),
+        ("socket", status.paths.socket.clone()),
+        (
+            "database",
+            format!(
+                "{} ({}, tables of version {})",
+                status.paths.database, status.engine, status.schema_version
+            ),
+        ),
+        ("size", format!("{}, log {}", size(status.database_bytes), size(status.wal_bytes))),
+        (
+            "stored",
+            format!(
+                "{} sessions, {} messages, {} projects, {} settings",
+                stored.sessions, stored.messages, stored.projects, stored.settings
+            ),
+        ),
+        ("connections", status.connections.to_string()),
+        (
+            "writes",
+            format!(
+                "{} in {} transactions, {} waiting",
+                status.writes, status.groups, status.queued_writes
+            ),
+        ),
+    ] {
+        output::line(&format!("{name:<12}{value}"))?;
+    }
+    Ok(())
+}
+
+fn duration(millis: i64) -> String {
+    let seconds = millis.max(0) / 1000;
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3599 => format!("{} min", seconds / 60),
+        3600..=86_399 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// Bytes in units of 1024, as IEC 80000-13 names them.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_read_well() {
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(5 << 40), "5.0 TiB");
+        assert_eq!(duration(59_999), "59 s");
+        assert_eq!(duration(3_660_000), "1 h 1 min");
+        assert_eq!(duration(90_000_000), "1 d 1 h");
+    }
+}

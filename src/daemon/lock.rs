@@ -1,0 +1,111 @@
+//! The lock that makes a daemon the only one of its home: held, never deleted.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+
+/// How long a starter tries to get the lock.
+const PATIENCE: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The home's lock. The operating system releases it however the process ends.
+#[derive(Debug)]
+pub struct HomeLock {
+    file: File,
+    path: std::path::PathBuf,
+}
+
+/// Who holds the lock, as written in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockInfo {
+    /// The daemon's process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// The protocol it speaks.
+    pub protocol: u32,
+    /// Where it listens.
+    pub socket: String,
+    /// This run of it.
+    pub instance_id: String,
+}
+
+impl HomeLock {
+    /// Takes the lock, or says who has it.
+    ///
+    /// Tries for a moment: a look by `is_held` is over at once, and a daemon that is ending soon.
+    pub fn take(paths: &Paths) -> Result<Self> {
+        let patience = Instant::now() + PATIENCE;
+        let mut taken = Self::try_take(paths)?;
+        while taken.is_err() && Instant::now() < patience {
+            std::thread::sleep(LOOK_EVERY);
+            taken = Self::try_take(paths)?;
+        }
+        match taken {
+            Ok(lock) => Ok(lock),
+            Err(holder) => Err(Error::Startup(format!(
+                "another aetherd{} serves {}; use it, or end it with `aetherd stop`",
+                holder.map_or_else(String::new, |holder| format!(
+                    " (pid {}, version {})",
+                    holder.pid, holder.version
+                )),
+                paths.home.display()
+            ))),
+        }
+    }
+
+    /// Takes the lock, or returns who has it as far as that is known.
+    pub fn try_take(paths: &Paths) -> Result<std::result::Result<Self, Option<LockInfo>>> {
+        let path = paths.lock();
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| Error::io("opening the lock", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {
+                // What an earlier holder wrote says nothing of this one.
+                file.set_len(0).map_err(|error| Error::io("writing the lock", &path, &error))?;
+                Ok(Ok(Self { file, path }))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let info = file.read_to_string(&mut text).ok();
+                Ok(Err(info.and_then(|_| serde_json::from_str(&text).ok())))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::io("locking", &path, &error)),
+        }
+    }
+
+    /// True while a daemon holds the lock. Looking takes it for a moment where none does.
+    pub fn is_held(paths: &Paths) -> Result<bool> {
+        match File::options().read(true).open(paths.lock()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("opening the lock", &paths.lock(), &error)),
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(Error::io("locking", &paths.lock(), &error)),
+            },
+        }
+    }
+
+    /// Writes who holds the lock into it.
+    pub fn write(&self, info: &LockInfo) -> Result<()> {
+        let mut text = serde_json::to_vec(info)
+            .map_err(|error| Error::Internal(format!("the lock's text is not JSON: {error}")))?;
+        text.push(b'\n');
+        let mut file = &self.file;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(&text))
+            .map_err(|error| Error::io("writing the lock", &self.path, &error))
+    }
+}

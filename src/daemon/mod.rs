@@ -1,0 +1,96 @@
+//! The daemon's life: its start order and its stop order, each one readable function.
+
+mod lock;
+mod signals;
+
+use std::future::Future;
+use std::sync::Arc;
+
+pub use lock::{HomeLock, LockInfo};
+
+use crate::api;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::server::{self, Server};
+use crate::store::{Store, StoreOptions};
+use crate::transport::{self, Listener};
+
+/// A daemon that has started: it holds the home's lock, the open database and the bound socket.
+pub struct Daemon {
+    server: Arc<Server>,
+    listener: Listener,
+    _lock: HomeLock,
+}
+
+/// Starts: lock, open and migrate, bind, ready.
+///
+/// While it returns an error, the home is as it was.
+pub async fn start(config: &Config) -> Result<Daemon> {
+    transport::prepare_home(&config.paths)?;
+    let lock = HomeLock::take(&config.paths)?;
+    let store = Store::open(&StoreOptions {
+        database: config.paths.database(),
+        backups: config.paths.backups(),
+        engine: config.engine,
+        readers: config.readers,
+    })?;
+    let server = Server::new(store, config.paths.clone());
+    let listener = match Listener::bind(&config.paths.socket).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            server.store.close().await?;
+            return Err(error);
+        }
+    };
+    lock.write(&LockInfo {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: api::PROTOCOL,
+        socket: config.paths.socket.display().to_string(),
+        instance_id: server.instance_id.clone(),
+    })?;
+    tracing::info!(
+        socket = %config.paths.socket.display(),
+        database = %config.paths.database().display(),
+        engine = server.store.engine_name(),
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+    Ok(Daemon { server, listener, _lock: lock })
+}
+
+impl Daemon {
+    /// Serves until `stop` is done, a client asks for the end, or the writer fails for good.
+    ///
+    /// Then: accept no more, finish what is in flight, drain the writer, checkpoint, close,
+    /// remove our own socket, unlock.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let Self { server, listener, _lock } = self;
+        let serving = server::run(Arc::clone(&server), &listener);
+        let mut serving = std::pin::pin!(serving);
+        let mut stop = std::pin::pin!(stop);
+        tokio::select! {
+            () = &mut serving => {}
+            () = &mut stop => {
+                server.stop();
+                serving.await;
+            }
+            error = server.store.failed() => {
+                // Crash rather than corrupt: nothing more is written; the next start recovers.
+                listener.remove();
+                return Err(error);
+            }
+        }
+        let closed = server.store.close().await;
+        listener.remove();
+        tracing::info!("stopped");
+        closed
+    }
+}
+
+/// Starts a daemon and serves until SIGTERM, SIGINT or a client's `system.shutdown`.
+pub async fn serve(config: &Config) -> Result<()> {
+    let stop = signals::stop_requested()
+        .map_err(|error| Error::Startup(format!("cannot listen for signals: {error}")))?;
+    start(config).await?.run(stop).await
+}

@@ -1,0 +1,243 @@
+//! The methods: one line each, from the api's type to the store's function.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::de::DeserializeOwned;
+
+use super::Server;
+use crate::api::{self, Check, Method};
+use crate::error::{Error, Result};
+use crate::model::Json;
+use crate::store::{self, ReadTx, WriteTx};
+
+/// A read with its params bound; gives the result's JSON.
+pub type ReadJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<String> + Send>;
+/// A write with its params bound; gives the result's JSON. May run twice.
+pub type WriteJob = Box<dyn Fn(&mut WriteTx<'_>) -> Result<String> + Send>;
+
+/// What a call comes to once its params are read.
+pub enum Work {
+    /// The result's JSON.
+    Done(String),
+    /// A read.
+    Read(ReadJob),
+    /// A write.
+    Write(WriteJob),
+}
+
+type Handler = Box<dyn Fn(&Arc<Server>, &str) -> Result<Work> + Send + Sync>;
+
+/// The methods by name.
+#[derive(Default)]
+pub struct Methods {
+    handlers: HashMap<&'static str, Handler>,
+}
+
+impl Methods {
+    /// Returns the methods of the protocol.
+    pub fn standard() -> Self {
+        let mut methods = Self::default();
+        methods.direct::<api::system::Greet>(|server, _| Ok(hello(server)));
+        methods.direct::<api::system::Ping>(|server, _| Ok(pong(server)));
+        methods.direct::<api::system::Shutdown>(|server, _| Ok(shutdown(server)));
+        methods.add::<api::system::Status>(|server, _| Ok(status(Arc::clone(server))));
+        methods.read::<api::system::Check>(|tx, _| check(tx));
+        methods.direct::<api::rpc::Discover>(|_, _| discover());
+
+        methods.write::<api::settings::Set>(store::settings::set);
+        methods.write::<api::settings::SetMany>(|tx, params| {
+            Ok(api::settings::SetCount { set: store::settings::set_many(tx, params)? })
+        });
+        methods.read::<api::settings::Get>(store::settings::get);
+        methods.read::<api::settings::List>(store::settings::list);
+        methods.write::<api::settings::Delete>(|tx, params| {
+            Ok(api::settings::DeletedSetting { deleted: store::settings::delete(tx, params)? })
+        });
+
+        methods.write::<api::project::Open>(store::projects::open);
+        methods.read::<api::project::Get>(|tx, params| store::projects::get(tx, &params.id));
+        methods.read::<api::project::List>(store::projects::list);
+        methods.write::<api::project::Update>(store::projects::update);
+        methods.write::<api::project::Remove>(|tx, params| {
+            Ok(api::project::Removed { removed: store::projects::remove(tx, &params.id)? })
+        });
+
+        methods.write::<api::session::Start>(store::sessions::start);
+        methods.read::<api::session::Get>(|tx, params| store::sessions::get(tx, &params.id));
+        methods.read::<api::session::List>(store::sessions::list);
+        methods.write::<api::session::Update>(store::sessions::update);
+        methods.write::<api::session::Clear>(store::sessions::clear);
+        methods.write::<api::session::Delete>(|tx, params| {
+            Ok(api::session::DeletedSession { deleted: store::sessions::delete(tx, &params.id)? })
+        });
+
+        methods.write::<api::message::Append>(store::messages::append);
+        methods.write::<api::message::AppendMany>(store::messages::append_many);
+        methods.write::<api::message::Update>(store::messages::update);
+        methods.read::<api::message::Get>(|tx, params| store::messages::get(tx, &params.id));
+
+        methods.read::<api::history::Recent>(store::history::recent);
+        methods.read::<api::history::Page>(store::history::page);
+        methods
+    }
+
+    /// Adds a method that is answered from memory.
+    pub fn direct<M: Method>(
+        &mut self,
+        answer: impl Fn(&Arc<Server>, &M::Params) -> Result<M::Result> + Send + Sync + 'static,
+    ) {
+        self.add::<M>(move |server, params| Ok(Work::Done(encode(&answer(server, &params)?)?)));
+    }
+
+    /// Adds a method that reads.
+    pub fn read<M: Method>(
+        &mut self,
+        read: impl Fn(&mut ReadTx<'_>, &M::Params) -> Result<M::Result> + Copy + Send + Sync + 'static,
+    ) {
+        self.add::<M>(move |_, params| {
+            Ok(Work::Read(Box::new(move |tx| encode(&read(tx, &params)?))))
+        });
+    }
+
+    /// Adds a method that writes.
+    pub fn write<M: Method>(
+        &mut self,
+        write: impl Fn(&mut WriteTx<'_>, &M::Params) -> Result<M::Result> + Copy + Send + Sync + 'static,
+    ) {
+        self.add::<M>(move |_, params| {
+            Ok(Work::Write(Box::new(move |tx| encode(&write(tx, &params)?))))
+        });
+    }
+
+    fn add<M: Method>(
+        &mut self,
+        work: impl Fn(&Arc<Server>, M::Params) -> Result<Work> + Send + Sync + 'static,
+    ) {
+        let handler: Handler = Box::new(move |server, text| {
+            let params: M::Params = decode(text)?;
+            params.check()?;
+            work(server, params)
+        });
+        self.handlers.insert(M::NAME, handler);
+    }
+
+    /// Returns the names of the methods.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.handlers.keys().copied()
+    }
+
+    /// Reads a call's params and returns the work, or `None` where there is no such method.
+    pub fn prepare(
+        &self,
+        server: &Arc<Server>,
+        method: &str,
+        params: &str,
+    ) -> Option<Result<Work>> {
+        self.handlers.get(method).map(|handler| handler(server, params))
+    }
+}
+
+fn encode<T: serde::Serialize>(result: &T) -> Result<String> {
+    serde_json::to_string(result)
+        .map_err(|error| Error::Internal(format!("a result is not JSON: {error}")))
+}
+
+/// Reads params; where that fails, reads them again to name the field.
+fn decode<P: DeserializeOwned>(text: &str) -> Result<P> {
+    if text.starts_with('[') {
+        return Err(Error::invalid("", "params are an object with named fields, not an array"));
+    }
+    serde_json::from_str(text).map_err(|_| {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        match serde_path_to_error::deserialize::<_, P>(&mut deserializer) {
+            Ok(_) => Error::invalid("", "the params are not JSON"),
+            Err(error) => {
+                let path = error.path().to_string();
+                let field = if path == "." { String::new() } else { path };
+                Error::invalid(field, without_position(&error.into_inner().to_string()))
+            }
+        }
+    })
+}
+
+/// Takes the line and column off an error: they point into the params, which the client never saw alone.
+fn without_position(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(problem, _)| problem).to_owned()
+}
+
+fn paths(server: &Server) -> api::system::Paths {
+    let shown = |path: &std::path::Path| path.display().to_string();
+    api::system::Paths {
+        home: shown(&server.paths.home),
+        database: shown(server.store.database()),
+        socket: shown(&server.paths.socket),
+    }
+}
+
+fn hello(server: &Server) -> api::system::Hello {
+    api::system::Hello {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: api::PROTOCOL,
+        instance_id: server.instance_id.clone(),
+        limits: api::system::Limits::current(),
+        paths: paths(server),
+    }
+}
+
+fn pong(server: &Server) -> api::system::Pong {
+    api::system::Pong {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: api::PROTOCOL,
+        pid: std::process::id(),
+        instance_id: server.instance_id.clone(),
+    }
+}
+
+fn shutdown(server: &Server) -> api::system::Stopping {
+    tracing::info!("a client asked the daemon to stop");
+    server.stop();
+    api::system::Stopping { stopping: true }
+}
+
+fn status(server: Arc<Server>) -> Work {
+    Work::Read(Box::new(move |tx| {
+        let writer = server.store.writer_counts();
+        let database = server.store.database();
+        let bytes = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        encode(&api::system::StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: api::PROTOCOL,
+            pid: std::process::id(),
+            instance_id: server.instance_id.clone(),
+            started_at: server.started_at,
+            engine: server.store.engine_name().to_owned(),
+            schema_version: server.store.schema_version(),
+            paths: paths(&server),
+            connections: server.connections(),
+            queued_writes: writer.queued,
+            writes: writer.writes,
+            groups: writer.groups,
+            database_bytes: bytes(database),
+            wal_bytes: bytes(&crate::paths::log_of(database)),
+            stored: store::status::counts(tx)?,
+        })
+    }))
+}
+
+fn check(tx: &mut ReadTx<'_>) -> Result<api::system::CheckReport> {
+    let problems = tx.integrity_problems()?;
+    Ok(api::system::CheckReport { ok: problems.is_empty(), problems })
+}
+
+/// The document is the same for the life of the process, so it is made once.
+fn discover() -> Result<Json> {
+    static DOCUMENT: OnceLock<Json> = OnceLock::new();
+    if let Some(document) = DOCUMENT.get() {
+        return Ok(document.clone());
+    }
+    let document = Json::of(&api::openrpc::document())
+        .map_err(|error| Error::Internal(format!("the OpenRPC document is not JSON: {error}")))?;
+    Ok(DOCUMENT.get_or_init(|| document).clone())
+}

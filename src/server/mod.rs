@@ -1,0 +1,119 @@
+//! The server: accepts connections, tells the framings apart, dispatches calls.
+
+mod connection;
+mod conversation;
+pub mod dispatch;
+pub mod framing;
+mod http;
+pub mod methods;
+pub mod request;
+pub mod wire_error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::model::limits::MAX_CONNECTIONS;
+use crate::model::{Millis, time};
+use crate::paths::Paths;
+use crate::store::Store;
+use crate::transport::Listener;
+use methods::Methods;
+
+/// How long connections have to finish what is in flight once the daemon stops.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What every connection shares.
+pub struct Server {
+    /// The database.
+    pub store: Store,
+    /// Where everything lies.
+    pub paths: Paths,
+    /// This run of the daemon.
+    pub instance_id: String,
+    /// When it was started.
+    pub started_at: Millis,
+    methods: Methods,
+    places: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Returns a server of a store, with the protocol's methods.
+    pub fn new(store: Store, paths: Paths) -> Arc<Self> {
+        Self::with_methods(store, paths, Methods::standard())
+    }
+
+    /// Returns a server of a store, with these methods.
+    pub fn with_methods(store: Store, paths: Paths, methods: Methods) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            paths,
+            instance_id: uuid::Uuid::now_v7().to_string(),
+            started_at: time::now(),
+            methods,
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// Asks the server to stop; `run` returns when what is in flight is done.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Returns once the server was asked to stop.
+    pub async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives as long as the server, so this ends only with a true.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> u64 {
+        (MAX_CONNECTIONS - self.places.available_permits()) as u64
+    }
+}
+
+/// Serves a listener until the server is asked to stop, then finishes what is in flight.
+pub async fn run(server: Arc<Server>, listener: &Listener) {
+    let mut connections = JoinSet::new();
+    let mut number: u64 = 0;
+    loop {
+        let stream = tokio::select! {
+            () = server.stopping() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: what is open goes on.
+                    tracing::error!(%error, "accepting a connection failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let Ok(place) = Arc::clone(&server.places).try_acquire_owned() else {
+            tracing::warn!(limit = MAX_CONNECTIONS, "refused a connection: all places are taken");
+            connection::refuse(&stream);
+            continue;
+        };
+        number += 1;
+        let server = Arc::clone(&server);
+        let span = tracing::debug_span!("connection", number);
+        connections.spawn(
+            async move {
+                connection::serve(&server, stream).await;
+                drop(place);
+            }
+            .instrument(span),
+        );
+    }
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_err() {
+        tracing::warn!("some connections did not take their replies in time and were closed");
+    }
+}

@@ -1,0 +1,163 @@
+//! Reads a frame as JSON-RPC 2.0: a call, a notification, a batch, or what is wrong with it.
+
+use jsonrpsee_types::ErrorObjectOwned;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::wire_error::error_object;
+use crate::api::ErrorKind;
+use crate::model::limits::MAX_BATCH_CALLS;
+
+/// What a frame holds.
+#[derive(Debug)]
+pub enum Incoming<'a> {
+    /// One request.
+    Single(Entry<'a>),
+    /// Several, whose replies go out as one array.
+    Batch(Vec<Entry<'a>>),
+}
+
+/// One request of a frame, or the error it is answered with.
+#[derive(Debug)]
+pub enum Entry<'a> {
+    /// A call, or without an id a notification.
+    Request(Request<'a>),
+    /// What is wrong with it.
+    Invalid(Invalid),
+}
+
+/// What is answered to something that is no request.
+#[derive(Debug)]
+pub struct Invalid {
+    /// The id's JSON text, `null` where none could be read.
+    pub id: String,
+    /// The error.
+    pub error: ErrorObjectOwned,
+}
+
+/// A call or a notification.
+#[derive(Debug, PartialEq)]
+pub struct Request<'a> {
+    /// The id's JSON text, given back as it was sent; `None` in a notification.
+    pub id: Option<&'a str>,
+    /// The method's name.
+    pub method: std::borrow::Cow<'a, str>,
+    /// The params' JSON text.
+    pub params: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<&'a RawValue>,
+    /// Absent in a notification; a null is an id.
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads a frame.
+pub fn parse(frame: &[u8]) -> Incoming<'_> {
+    let Ok(text) = std::str::from_utf8(frame) else {
+        return Incoming::Single(invalid("null", ErrorKind::ParseError, "the frame is not UTF-8"));
+    };
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    if text.starts_with('[') {
+        return parse_batch(text);
+    }
+    Incoming::Single(parse_entry(text))
+}
+
+fn parse_batch(text: &str) -> Incoming<'_> {
+    match serde_json::from_str::<Vec<&RawValue>>(text) {
+        Err(error) => Incoming::Single(not_json(&error)),
+        Ok(entries) if entries.is_empty() => {
+            Incoming::Single(invalid("null", ErrorKind::InvalidRequest, "the batch is empty"))
+        }
+        Ok(entries) if entries.len() > MAX_BATCH_CALLS => {
+            let count = entries.len();
+            Incoming::Single(Entry::Invalid(Invalid {
+                id: "null".to_owned(),
+                error: error_object(
+                    ErrorKind::TooLarge,
+                    format!(
+                        "the batch has {count} calls; the limit is {MAX_BATCH_CALLS}; none was carried out"
+                    ),
+                    &[("limit", json!(MAX_BATCH_CALLS)), ("actual", json!(count))],
+                ),
+            }))
+        }
+        Ok(entries) => {
+            Incoming::Batch(entries.into_iter().map(|entry| parse_entry(entry.get())).collect())
+        }
+    }
+}
+
+fn parse_entry(text: &str) -> Entry<'_> {
+    let envelope: Envelope<'_> = match serde_json::from_str(text) {
+        Ok(envelope) if text.starts_with('{') => envelope,
+        Ok(_) => return not_a_request(),
+        Err(error) => {
+            return match serde_json::from_str::<IgnoredAny>(text) {
+                Err(_) => not_json(&error),
+                Ok(_) => not_a_request(),
+            };
+        }
+    };
+    let id = match envelope.id.map(RawValue::get) {
+        Some(id) if !is_id(id) => {
+            return invalid(
+                "null",
+                ErrorKind::InvalidRequest,
+                "an id is a string, a number or null",
+            );
+        }
+        id => id,
+    };
+    // Where a request is bad, the answer carries its id, and null where it has none.
+    let shown_id = id.unwrap_or("null");
+    if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+        return invalid(shown_id, ErrorKind::InvalidRequest, "the member jsonrpc must be \"2.0\"");
+    }
+    let Some(method) =
+        envelope.method.and_then(|method| serde_json::from_str::<String>(method.get()).ok())
+    else {
+        return invalid(shown_id, ErrorKind::InvalidRequest, "the member method must be a string");
+    };
+    let params = envelope.params.map(RawValue::get);
+    if params.is_some_and(|params| !params.starts_with(['{', '['])) {
+        return invalid(shown_id, ErrorKind::InvalidRequest, "the member params must be an object");
+    }
+    Entry::Request(Request { id, method: method.into(), params })
+}
+
+fn is_id(text: &str) -> bool {
+    text == "null"
+        || text.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+}
+
+fn not_json(error: &serde_json::Error) -> Entry<'static> {
+    // Its position only: the message could repeat what was sent.
+    invalid(
+        "null",
+        ErrorKind::ParseError,
+        &format!("the frame is not JSON (line {}, column {})", error.line(), error.column()),
+    )
+}
+
+fn not_a_request() -> Entry<'static> {
+    invalid("null", ErrorKind::InvalidRequest, "a request is an object with jsonrpc, method and id")
+}
+
+fn invalid(id: &str, kind: ErrorKind, problem: &str) -> Entry<'static> {
+    Entry::Invalid(Invalid { id: id.to_owned(), error: error_object(kind, problem, &[]) })
+}
