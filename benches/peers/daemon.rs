@@ -1,0 +1,94 @@
+//! The daemon under measurement: the release binary in a process of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::client::{Client, Request};
+
+/// Time after which a daemon that does not answer never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two attempts to connect.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// A running daemon; stopped the hard way where it was not stopped.
+pub(crate) struct Daemon {
+    child: Child,
+    home: PathBuf,
+    first_answer: Duration,
+}
+
+impl Daemon {
+    /// Starts a daemon on a home, which may be empty, and waits for its first answer.
+    pub(crate) fn start(home: &Path) -> Self {
+        std::fs::create_dir_all(home).expect("the bench's folder is writable");
+        let log = File::create(home.join("bench.log")).expect("the bench's folder is writable");
+        let ping = Request::new(1, "system.ping", &json!({}));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+        command.arg("serve").arg("--home").arg(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let started = Instant::now();
+        let child = command.spawn().expect("the daemon's binary is built");
+        let mut daemon = Self { child, home: home.to_owned(), first_answer: Duration::ZERO };
+        daemon.connect_with_patience(started).call(&ping);
+        daemon.first_answer = started.elapsed();
+        daemon
+    }
+
+    fn connect_with_patience(&mut self, started: Instant) -> Client {
+        loop {
+            if let Ok(client) = Client::try_connect(&self.socket()) {
+                return client;
+            }
+            let ended = self.child.try_wait().expect("the daemon is our child");
+            if ended.is_some() || started.elapsed() > PATIENCE {
+                let log = std::fs::read_to_string(self.home.join("bench.log")).unwrap_or_default();
+                panic!("the daemon does not answer ({ended:?}): {log}");
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Time from the start of the process to the answer to a first `system.ping`.
+    pub(crate) fn first_answer(&self) -> Duration {
+        self.first_answer
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home.join("run").join("aetherd.sock")
+    }
+
+    /// Connects.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(&self.socket())
+    }
+
+    /// Returns the daemon's resident memory in MiB, where the system tells (Linux).
+    pub(crate) fn resident_mib(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kib / 1024.0)
+    }
+
+    /// Stops the daemon and waits until it has closed its database.
+    pub(crate) fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the daemon runs");
+        let status = self.child.wait().expect("the daemon is our child");
+        assert!(status.success(), "the daemon ended with {status}");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // What it holds is thrown away with its home.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
