@@ -122,7 +122,9 @@ fn many_clients(options: &Options, daemon: &Daemon, database: &Path, sessions: &
     );
     Row {
         name: "append_clients",
-        what: format!("{CLIENTS} clients (peer: threads, a connection each), one append in flight each"),
+        what: format!(
+            "{CLIENTS} clients (peer: threads, a connection each), one append in flight each"
+        ),
         unit: "/s",
         ours,
         peer: Some(peer),
@@ -131,7 +133,11 @@ fn many_clients(options: &Options, daemon: &Daemon, database: &Path, sessions: &
 }
 
 /// Returns how many appends a second these sides make together, each on a thread of its own.
-fn at_one_time<T: Send>(sides: &mut [T], count_each: usize, work: impl Fn(&mut T) + Sync) -> Figure {
+fn at_one_time<T: Send>(
+    sides: &mut [T],
+    count_each: usize,
+    work: impl Fn(&mut T) + Sync,
+) -> Figure {
     measure::rate(sides.len() * count_each, || {
         std::thread::scope(|scope| {
             for side in sides {

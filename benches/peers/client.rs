@@ -99,7 +99,8 @@ fn id_of(reply: &[u8]) -> Option<u64> {
     loop {
         rest = &rest[find(rest, KEY)? + KEY.len()..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
-        let id = digits.fold(None, |id, digit| Some(id.unwrap_or(0) * 10 + u64::from(digit - b'0')));
+        let id =
+            digits.fold(None, |id, digit| Some(id.unwrap_or(0) * 10 + u64::from(digit - b'0')));
         if id.is_some() {
             return id;
         }

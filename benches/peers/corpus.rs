@@ -91,7 +91,8 @@ impl Corpus {
     pub(crate) fn start_sessions(&self, daemon: &Daemon) {
         let mut client = daemon.connect();
         for chunk in self.sessions.chunks(CHUNK) {
-            let starts: Vec<Request> = (1..).zip(chunk).map(|(id, seed)| start_request(id, seed)).collect();
+            let starts: Vec<Request> =
+                (1..).zip(chunk).map(|(id, seed)| start_request(id, seed)).collect();
             client.pipeline(&starts, IN_FLIGHT);
         }
     }
@@ -114,7 +115,11 @@ impl Corpus {
                 })
             })
             .collect();
-        Request::new(id, "message.append_many", &json!({"session_id": seed.id, "messages": messages}))
+        Request::new(
+            id,
+            "message.append_many",
+            &json!({"session_id": seed.id, "messages": messages}),
+        )
     }
 }
 

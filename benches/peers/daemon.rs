@@ -29,7 +29,13 @@ impl Daemon {
         let log = File::create(home.join("bench.log")).expect("the bench's folder is writable");
         let ping = Request::new(1, "system.ping", &json!({}));
         let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
-        command.arg("serve").arg("--home").arg(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .arg("serve")
+            .arg("--home")
+            .arg(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         let started = Instant::now();
         let child = command.spawn().expect("the daemon's binary is built");
         let mut daemon = Self { child, home: home.to_owned(), first_answer: Duration::ZERO };

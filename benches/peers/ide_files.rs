@@ -15,7 +15,8 @@ pub(crate) fn write(folder: &Path, count: usize) {
     std::fs::create_dir_all(folder).expect("the bench's folder is writable");
     for number in 0..count {
         let session = session(number);
-        let path = folder.join(format!("{}.json", session["id"].as_str().expect("an id is a text")));
+        let path =
+            folder.join(format!("{}.json", session["id"].as_str().expect("an id is a text")));
         let text = serde_json::to_vec_pretty(&session).expect("a value is JSON");
         std::fs::write(path, text).expect("the bench's folder is writable");
     }
@@ -23,7 +24,9 @@ pub(crate) fn write(folder: &Path, count: usize) {
 
 fn session(number: usize) -> Value {
     let (day, hour) = (number / 24 % 28 + 1, number % 24);
-    let at = |second: usize| format!("2025-11-{day:02}T{hour:02}:{:02}:{:02}.000Z", second / 60, second % 60);
+    let at = |second: usize| {
+        format!("2025-11-{day:02}T{hour:02}:{:02}:{:02}.000Z", second / 60, second % 60)
+    };
     let messages: Vec<Value> = (0..MESSAGES_EACH)
         .map(|index| {
             let mut message = json!({
@@ -56,6 +59,7 @@ pub(crate) fn list(folder: &Path) -> Vec<Value> {
             serde_json::from_slice(&text).expect("the file is JSON")
         })
         .collect();
-    sessions.sort_by(|one, other| other["lastMessageAt"].as_str().cmp(&one["lastMessageAt"].as_str()));
+    sessions
+        .sort_by(|one, other| other["lastMessageAt"].as_str().cmp(&one["lastMessageAt"].as_str()));
     sessions
 }

@@ -43,7 +43,11 @@ pub(crate) fn run(options: &Options, folder: &Path, small: &SmallHome, rows: &mu
 fn append_many(corpus: &Corpus, rate: Figure) -> Row {
     Row {
         name: "append_many",
-        what: format!("message.append_many of {}, {} messages in all", corpus.messages_each(), corpus.messages()),
+        what: format!(
+            "message.append_many of {}, {} messages in all",
+            corpus.messages_each(),
+            corpus.messages()
+        ),
         unit: "/s",
         ours: rate,
         peer: None,

@@ -11,7 +11,8 @@ use crate::corpus::{self, Corpus};
 const TABLES: &str = include_str!("../../src/store/migrations/0001_foundation.sql");
 
 /// Log, durability, cache and checks are the daemon's own.
-const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
+const PRAGMAS: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
     PRAGMA foreign_keys = ON; PRAGMA cache_size = -8192;";
 
 /// Time a connection waits for the others; none gives up within a bench.
@@ -31,7 +32,8 @@ const INSERT_MESSAGE: &str = "INSERT INTO agent_messages
 const APPENDED: &str = "UPDATE agent_sessions
     SET next_index = ?2, first_message_at = ?3, last_message_at = ?4, activity_at = ?4 WHERE id = ?1";
 
-const RECENT: &str = "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
+const RECENT: &str =
+    "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
         created_at, updated_at
     FROM agent_messages WHERE session_id = ?1 ORDER BY index_in_session DESC LIMIT ?2";
 
@@ -88,7 +90,12 @@ impl Peer {
         }
         for seed in corpus.filled() {
             for index in 0..corpus.messages_each() {
-                self.insert(&seed.id, corpus::role(index), &corpus::content(index), seed.message_at(index));
+                self.insert(
+                    &seed.id,
+                    corpus::role(index),
+                    &corpus::content(index),
+                    seed.message_at(index),
+                );
             }
         }
         self.execute("COMMIT");
@@ -101,7 +108,8 @@ impl Peer {
 
     fn insert_session(&self, id: &str, title: &str, created_at: i64) {
         let row = params![id, corpus::KIND, title, corpus::DESCRIPTION, corpus::MODEL, created_at];
-        let mut statement = self.connection.prepare_cached(INSERT_SESSION).expect("the table is there");
+        let mut statement =
+            self.connection.prepare_cached(INSERT_SESSION).expect("the table is there");
         statement.execute(row).expect("the id is new");
     }
 
@@ -118,8 +126,11 @@ impl Peer {
             .query_row([session_id], |row| <(i64, Option<i64>)>::try_from(row))
             .expect("the session is there");
         let id = Uuid::now_v7().to_string();
-        let mut insert = self.connection.prepare_cached(INSERT_MESSAGE).expect("the table is there");
-        insert.execute(params![id, session_id, role, index, content, created_at]).expect("the id is new");
+        let mut insert =
+            self.connection.prepare_cached(INSERT_MESSAGE).expect("the table is there");
+        insert
+            .execute(params![id, session_id, role, index, content, created_at])
+            .expect("the id is new");
         let mut appended = self.connection.prepare_cached(APPENDED).expect("the table is there");
         let first_at = first_at.unwrap_or(created_at);
         appended
@@ -148,7 +159,8 @@ impl Peer {
     }
 
     fn execute(&self, sql: &str) {
-        let mut statement = self.connection.prepare_cached(sql).expect("SQLite knows the statement");
+        let mut statement =
+            self.connection.prepare_cached(sql).expect("SQLite knows the statement");
         statement.execute([]).expect("no other connection holds the lock for minutes");
     }
 }

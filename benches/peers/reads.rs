@@ -157,7 +157,8 @@ fn list_or_files(options: &Options, folder: &Path, small: &SmallHome, rows: &mut
         );
         rows.push(Row { name, what, unit: "ms", ours, peer: Some(peer), target });
     };
-    let what = format!("session.list of {count} (peer: read, parse and sort {count} session files)");
+    let what =
+        format!("session.list of {count} (peer: read, parse and sort {count} session files)");
     measure("list_or_files", what.clone(), false, Target::TimesFaster(50.0));
     measure("list_parsed_or_files", format!("{what}, our reply parsed too"), true, Target::None);
 }

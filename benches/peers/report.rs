@@ -70,7 +70,9 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 10] {
-        let tail = |figure: Option<Figure>| figure.and_then(|figure| figure.tail).map_or_else(dash, number);
+        let tail = |figure: Option<Figure>| {
+            figure.and_then(|figure| figure.tail).map_or_else(dash, number)
+        };
         let verdict = self.is_reached().map_or("-", |reached| if reached { "ok" } else { "MISS" });
         [
             self.name.to_owned(),
@@ -106,7 +108,8 @@ const NUMBERS: std::ops::Range<usize> = 3..8;
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     lines.extend(rows.iter().map(Row::cells));
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
     let mut text = String::new();
     for line in &lines {

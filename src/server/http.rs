@@ -53,8 +53,8 @@ pub(super) async fn serve(server: &Arc<Server>, stream: Stream, first: Bytes) {
             let _ = connection.await;
         }
     }
-    drop(upgraded);
-    if let Some(websocket) = upgrades.recv().await {
+    // The service, and with it a sender, lives on here: what was sent is there already.
+    if let Ok(websocket) = upgrades.try_recv() {
         serve_websocket(server, websocket).await;
     }
 }

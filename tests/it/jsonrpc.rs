@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use aetherd::model::limits::MAX_CONNECTIONS;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -352,4 +353,19 @@ fn http_says_what_is_wrong_with_a_request() {
         assert_eq!(got, status, "{request}");
         assert!(body.contains(says), "{request}: {body}");
     }
+}
+
+/// A connection that has ended gives its place back, whatever its framing was.
+#[test]
+fn connections_of_every_framing_give_their_place_back() {
+    let home = Home::new();
+    let daemon = home.start();
+    for round in 0..MAX_CONNECTIONS / 4 + 8 {
+        for (framing, mut connection) in every_framing(&home.socket()) {
+            connection.send(r#"{"jsonrpc": "2.0", "method": "system.ping", "id": 1}"#);
+            assert_eq!(connection.receive()["id"], 1, "{framing}, round {round}");
+        }
+    }
+    let mut client = daemon.client();
+    while client.call("system.status", json!({}))["connections"] != 1 {}
 }
