@@ -47,7 +47,7 @@ pub struct Limits {
     pub outbound_bytes: u64,
     /// Items on one page.
     pub page_items: u64,
-    /// Bytes of content on one page of history.
+    /// Bytes of content on one page.
     pub page_bytes: u64,
     /// Messages in one `message.append_many`.
     pub append_many: u64,

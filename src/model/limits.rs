@@ -26,7 +26,7 @@ pub const MAX_SET_MANY: usize = 1000;
 pub const MAX_PAGE_ITEMS: u32 = 1000;
 /// Items on one page when the client does not say.
 pub const DEFAULT_PAGE_ITEMS: u32 = 50;
-/// Bytes of content on one page of history; the page ends before the message that passes it.
+/// Bytes of content on one page; the page ends before the item that passes it.
 pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Writes in one transaction.
 pub const MAX_GROUP_WRITES: usize = 256;

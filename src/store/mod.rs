@@ -5,6 +5,7 @@ pub mod engine;
 pub mod history;
 pub mod messages;
 pub mod migrations;
+mod page;
 pub mod projects;
 mod readers;
 pub mod sessions;

@@ -1,7 +1,7 @@
 //! Projects: found by path, listed by when they were opened.
 
 use super::engine::Row;
-use super::{ReadTx, WriteTx};
+use super::{ReadTx, WriteTx, page};
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, JsonObject, Project, ProjectId, time};
@@ -78,23 +78,16 @@ pub fn get(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Project> {
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
     let (opened_at, id) =
         params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
-    let wanted = i64::from(params.limit);
-    let mut projects = tx.all(
-        LIST,
-        &[
-            opened_at.into(),
-            (&id).into(),
-            i64::from(params.include_removed).into(),
-            (wanted + 1).into(),
-        ],
-        read_project,
-    )?;
-    let next_cursor = (projects.len() as i64 > wanted).then(|| {
-        projects.truncate(params.limit as usize);
-        let last = projects.last().expect("a page has one item at least");
-        Cursor::after(last.opened_at, last.id.as_str())
-    });
+    let values = vec![opened_at.into(), (&id).into(), i64::from(params.include_removed).into()];
+    let (projects, more) = page::read(tx, LIST, values, params.limit, read_project, size)?;
+    let last = projects.last().filter(|_| more);
+    let next_cursor = last.map(|last| Cursor::after(last.opened_at, last.id.as_str()));
     Ok(ProjectPage { projects, next_cursor })
+}
+
+/// The bytes of a project that can be many.
+fn size(project: &Project) -> usize {
+    project.path.len() + project.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len())
 }
 
 /// Renames a project or patches its free data.

@@ -4,7 +4,7 @@
 //! that range and rewrites no message.
 
 use super::engine::Row;
-use super::{ReadTx, WriteTx, projects};
+use super::{ReadTx, WriteTx, page, projects};
 use crate::api::session::{ClearParams, ListParams, SessionPage, StartParams, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -51,9 +51,9 @@ const LIST: &str = "SELECT id, project_id, kind, title, description, model, pare
 const LIST_OF_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
         next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
     FROM agent_sessions
-    WHERE project_id = ?5 AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
+    WHERE project_id = ?4 AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
         AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?4";
+    ORDER BY activity_at DESC, id DESC LIMIT ?5";
 
 const LIST_OF_NO_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
         next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
@@ -159,9 +159,7 @@ pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
     let (activity_at, id) =
         params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
-    let wanted = i64::from(params.limit);
-    let mut values =
-        vec![activity_at.into(), (&id).into(), params.kind.as_deref().into(), (wanted + 1).into()];
+    let mut values = vec![activity_at.into(), (&id).into(), params.kind.as_deref().into()];
     let sql = match &params.project_id {
         None => LIST,
         Some(None) => LIST_OF_NO_PROJECT,
@@ -170,13 +168,16 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
             LIST_OF_PROJECT
         }
     };
-    let mut sessions = tx.all(sql, &values, read_summary)?;
-    let next_cursor = (sessions.len() as i64 > wanted).then(|| {
-        sessions.truncate(params.limit as usize);
-        let last = sessions.last().expect("a page has one item at least");
-        Cursor::after(last.activity_at, last.id.as_str())
-    });
+    let (sessions, more) = page::read(tx, sql, values, params.limit, read_summary, size)?;
+    let last = sessions.last().filter(|_| more);
+    let next_cursor = last.map(|last| Cursor::after(last.activity_at, last.id.as_str()));
     Ok(SessionPage { sessions, next_cursor })
+}
+
+/// The bytes of a summary that can be many.
+fn size(session: &SessionSummary) -> usize {
+    session.description.as_ref().map_or(0, String::len)
+        + session.title.as_ref().map_or(0, String::len)
 }
 
 /// Changes a session's own fields.

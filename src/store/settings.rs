@@ -1,7 +1,7 @@
 //! Settings: one value a key and scope; a project's value wins over the user's.
 
 use super::engine::Row;
-use super::{ReadTx, WriteTx, projects};
+use super::{ReadTx, WriteTx, page, projects};
 use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
 use crate::error::{Error, Result};
 use crate::model::record::ScopeKind;
@@ -80,18 +80,24 @@ pub fn delete(tx: &mut WriteTx<'_>, params: &KeyParams) -> Result<bool> {
 /// Returns a page of the settings that apply.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
     let wanted = params.limit as usize;
-    let mut settings = scope_page(tx, USER, params, ScopeKind::User)?;
+    let (mut settings, mut more) = scope_page(tx, USER, params, ScopeKind::User)?;
     if params.project_id.is_some() {
         let scope = scope_of(params.project_id.as_ref());
-        let own = scope_page(tx, &scope, params, ScopeKind::Project)?;
+        let (own, own_more) = scope_page(tx, &scope, params, ScopeKind::Project)?;
+        // Behind the end of a part that goes on, the other part's keys are for a later page.
+        let ends = [(&settings, more), (&own, own_more)]
+            .into_iter()
+            .filter_map(|(part, more)| part.last().filter(|_| more).map(|last| last.key.clone()));
+        let end = ends.min();
         settings.retain(|user| own.iter().all(|project| project.key != user.key));
         settings.extend(own);
         settings.sort_by(|one, other| one.key.cmp(&other.key));
+        settings.retain(|setting| end.as_ref().is_none_or(|end| setting.key <= *end));
+        more |= own_more;
     }
-    let next_cursor = (settings.len() > wanted).then(|| {
-        settings.truncate(wanted);
-        Cursor::after(0, &settings.last().expect("a page has one item at least").key)
-    });
+    more |= settings.len() > wanted;
+    settings.truncate(wanted);
+    let next_cursor = settings.last().filter(|_| more).map(|last| Cursor::after(0, &last.key));
     Ok(SettingPage { settings, next_cursor })
 }
 
@@ -99,27 +105,19 @@ fn one(tx: &mut ReadTx<'_>, scope: &str, key: &str, kind: ScopeKind) -> Result<O
     tx.first(ONE, &[scope.into(), key.into()], |row| read_setting(row, kind))
 }
 
-/// Returns one scope's part of a page, and one more than the page holds.
+/// Returns one scope's part of a page, and whether it goes on.
 fn scope_page(
     tx: &mut ReadTx<'_>,
     scope: &str,
     params: &ListParams,
     kind: ScopeKind,
-) -> Result<Vec<Setting>> {
+) -> Result<(Vec<Setting>, bool)> {
     let after = params.cursor.as_ref().map(|cursor| cursor.position().1).unwrap_or_default();
     let prefix = params.prefix.as_deref().unwrap_or_default();
     let end = prefix_end(prefix);
-    tx.all(
-        LIST,
-        &[
-            scope.into(),
-            (&after).into(),
-            prefix.into(),
-            end.as_deref().into(),
-            (i64::from(params.limit) + 1).into(),
-        ],
-        |row| read_setting(row, kind),
-    )
+    let values = vec![scope.into(), (&after).into(), prefix.into(), end.as_deref().into()];
+    let size = |setting: &Setting| setting.value.as_str().len();
+    page::read(tx, LIST, values, params.limit, |row| read_setting(row, kind), size)
 }
 
 /// Returns the first text that no longer starts with the prefix, in the order of code points.

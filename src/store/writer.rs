@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -17,6 +18,9 @@ use crate::error::{Error, Result};
 use crate::model::limits::{
     MAX_GROUP_BYTES, MAX_GROUP_WRITES, MAX_QUEUED_WRITE_BYTES, MAX_QUEUED_WRITES,
 };
+
+/// How long the writer stays awake behind a group.
+const AWAKE_AFTER_A_GROUP: Duration = Duration::from_micros(150);
 
 /// The queue's bytes are counted in units of this many.
 const BYTES_UNIT: usize = 1024;
@@ -50,8 +54,16 @@ struct Counters {
 struct Queued {
     command: Box<dyn Command>,
     bytes: usize,
-    _place: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
+    weight: OwnedSemaphorePermit,
+}
+
+impl Queued {
+    /// Gives the places in the queue back, then replies: who has the reply finds them free.
+    fn reply(self, outcome: Result<()>) {
+        drop((self.place, self.weight));
+        self.command.reply(outcome);
+    }
 }
 
 /// A write whose type of result is hidden from the writer.
@@ -146,7 +158,7 @@ impl Writer {
         let weight = Arc::clone(&self.bytes).acquire_many_owned(units).await.map_err(stopping)?;
         let (reply, receiver) = oneshot::channel();
         let command = Box::new(Work { work, value: None, reply });
-        let queued = Queued { command, bytes, _place: place, _bytes: weight };
+        let queued = Queued { command, bytes, place, weight };
         let queue = self.queue.lock().expect("no holder of the lock panics");
         queue
             .as_ref()
@@ -197,7 +209,7 @@ fn serve(
     jobs: &mpsc::Receiver<Queued>,
     counters: &Counters,
 ) -> Result<()> {
-    while let Ok(first) = jobs.recv() {
+    while let Some(first) = next_write(jobs) {
         let mut bytes = first.bytes;
         let mut group = vec![first];
         while group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
@@ -214,6 +226,24 @@ fn serve(
         tracing::warn!(%error, "the last checkpoint failed; the next start reads the log");
     }
     Ok(())
+}
+
+/// Waits for the next write, or returns `None` once the queue is closed and empty.
+///
+/// A client that writes one thing after another sends the next within the time that waking a
+/// thread takes. So the writer looks again for a moment before it sleeps, yielding to whoever can run.
+fn next_write(jobs: &mpsc::Receiver<Queued>) -> Option<Queued> {
+    let asleep_at = Instant::now() + AWAKE_AFTER_A_GROUP;
+    loop {
+        match jobs.try_recv() {
+            Ok(next) => return Some(next),
+            Err(mpsc::TryRecvError::Disconnected) => return None,
+            Err(mpsc::TryRecvError::Empty) if Instant::now() < asleep_at => {
+                std::thread::yield_now()
+            }
+            Err(mpsc::TryRecvError::Empty) => return jobs.recv().ok(),
+        }
+    }
 }
 
 /// Writes a group in one transaction, or, where one of it fails, each in its own.
@@ -243,7 +273,7 @@ fn write_group(connection: &mut dyn Connection, mut group: Vec<Queued>) -> Resul
         return Ok(());
     }
     for (queued, outcome) in group.into_iter().zip(outcomes) {
-        queued.command.reply(outcome);
+        queued.reply(outcome);
     }
     Ok(())
 }
@@ -252,7 +282,7 @@ fn write_group(connection: &mut dyn Connection, mut group: Vec<Queued>) -> Resul
 fn write_singly(connection: &mut dyn Connection, group: Vec<Queued>) -> Result<()> {
     for mut queued in group {
         let outcome = write_one(connection, queued.command.as_mut())?;
-        queued.command.reply(outcome);
+        queued.reply(outcome);
     }
     Ok(())
 }
@@ -295,6 +325,6 @@ fn roll_back(connection: &mut dyn Connection) -> Result<()> {
 
 fn reply_all(group: Vec<Queued>, error: &Error) {
     for queued in group {
-        queued.command.reply(Err(error.clone()));
+        queued.reply(Err(error.clone()));
     }
 }

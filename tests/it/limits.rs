@@ -204,6 +204,42 @@ fn a_page_has_1000_items_and_16_mib() {
         client.call("history.page", json!({"session_id": "big", "cursor": page["next_cursor"]}));
     assert_eq!(rest["messages"].as_array().map(Vec::len), Some(1));
     assert!(rest["next_cursor"].is_null());
+    // Likewise of settings, in the user's scope and with a project's over it, and of sessions.
+    client.call("project.open", json!({"path": "/p", "id": "p"}));
+    for key in ["k1", "k2", "k3"] {
+        client.call("settings.set", json!({"key": key, "value": content}));
+    }
+    client.call("settings.set", json!({"key": "k0", "value": content, "project_id": "p"}));
+    client.call("settings.set", json!({"key": "k2", "value": 2, "project_id": "p"}));
+    client.call("settings.set", json!({"key": "k4", "value": 4, "project_id": "p"}));
+    let mut keys = Vec::new();
+    let mut params = json!({"project_id": "p"});
+    loop {
+        let page = client.call("settings.list", params.clone());
+        let settings = page["settings"].as_array().expect("settings");
+        keys.extend(settings.iter().map(|setting| {
+            (setting["key"].as_str().expect("a key").to_owned(), setting["resolved"].clone())
+        }));
+        if page["next_cursor"].is_null() {
+            break;
+        }
+        params["cursor"] = page["next_cursor"].clone();
+    }
+    let expected =
+        [("k0", "project"), ("k1", "user"), ("k2", "project"), ("k3", "user"), ("k4", "project")];
+    assert_eq!(keys, expected.map(|(key, scope)| (key.to_owned(), json!(scope))));
+    for id in ["d1", "d2", "d3"] {
+        client
+            .call("session.start", json!({"id": id, "kind": "described", "description": content}));
+    }
+    let page = client.call("session.list", json!({"kind": "described"}));
+    assert_eq!(page["sessions"].as_array().map(Vec::len), Some(2));
+    let rest =
+        client.call("session.list", json!({"kind": "described", "cursor": page["next_cursor"]}));
+    assert_eq!(
+        (rest["sessions"].as_array().map(Vec::len), rest["next_cursor"].is_null()),
+        (Some(1), true)
+    );
     let recent = client.call("history.recent", json!({"session_id": "big"}));
     assert_eq!(
         (recent["messages"].as_array().map(Vec::len), &recent["has_more"]),

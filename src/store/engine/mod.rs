@@ -162,7 +162,7 @@ pub fn open(kind: EngineKind, path: &Path) -> Result<Arc<dyn Engine>> {
         EngineKind::Sqlite => Ok(Arc::new(sqlite::SqliteEngine::open(path)?)),
         #[cfg(not(feature = "sqlite"))]
         EngineKind::Sqlite => Err(Error::Startup(
-            "this build has no SQLite engine; build it with `--features sqlite`, or use `engine = \"turso\"`"
+            "this build has no SQLite engine; build it with `--features sqlite`, or say `--engine turso`"
                 .to_owned(),
         )),
     }
