@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::client::{Client, Request};
 use crate::corpus;
 use crate::daemon::Daemon;
+use crate::echo::Echo;
 use crate::measure::{self, Figure, in_turns};
 use crate::options::Options;
 use crate::peer::Peer;
@@ -19,7 +20,8 @@ const CLIENTS: usize = 16;
 const IN_FLIGHT: usize = 64;
 
 /// The rows of this file.
-pub(crate) const NAMES: [&str; 3] = ["append_one", "append_pipelined", "append_clients"];
+pub(crate) const NAMES: [&str; 4] =
+    ["append_one", "append_one_echoed", "append_pipelined", "append_clients"];
 
 /// Measures the appends on a database of their own.
 pub(crate) fn run(options: &Options, folder: &Path, rows: &mut Vec<Row>) {
@@ -32,8 +34,8 @@ pub(crate) fn run(options: &Options, folder: &Path, rows: &mut Vec<Row>) {
         client.call(&Request::new(1, "session.start", &json!({"id": id, "kind": corpus::KIND})));
         peer.start_session(id);
     }
-    if options.wants(&["append_one"]) {
-        rows.push(one_after_another(options, &mut client, &peer, &sessions[0]));
+    if options.wants(&["append_one", "append_one_echoed"]) {
+        one_after_another(options, &mut client, &peer, &sessions[0], rows);
     }
     if options.wants(&["append_pipelined"]) {
         rows.push(pipelined(options, &mut client, &peer, &sessions[0]));
@@ -44,31 +46,40 @@ pub(crate) fn run(options: &Options, folder: &Path, rows: &mut Vec<Row>) {
     daemon.stop();
 }
 
-fn one_after_another(options: &Options, client: &mut Client, peer: &Peer, session: &str) -> Row {
+/// Measures single appends against the peer's commit, and against what a commit in any other process costs.
+fn one_after_another(
+    options: &Options,
+    client: &mut Client,
+    peer: &Peer,
+    session: &str,
+    rows: &mut Vec<Row>,
+) {
     let count = options.effort().appends;
     let requests = requests(session, count);
     let contents: Vec<String> = (0..count).map(corpus::content).collect();
-    let (ours, peer) = in_turns(
-        options.rounds,
-        || {
-            Figure::microseconds(measure::time_each(count, |at| {
-                client.call(&requests[at]);
-            }))
-        },
-        || {
-            Figure::microseconds(measure::time_each(count, |at| {
-                peer.append(session, corpus::role(at), &contents[at]);
-            }))
-        },
-    );
-    Row {
-        name: "append_one",
-        what: "one client, one durable append after another".to_owned(),
-        unit: "us",
-        ours,
-        peer: Some(peer),
-        target: Target::TimesThePeer(1.5),
-    }
+    let mut echo = Echo::start(client.call(&requests[0]).to_vec());
+    let mut measure = |name, what: &str, echoes: bool, target| {
+        let (ours, peer) = in_turns(
+            options.rounds,
+            || {
+                Figure::microseconds(measure::time_each(count, |at| {
+                    client.call(&requests[at]);
+                }))
+            },
+            || {
+                Figure::microseconds(measure::time_each(count, |at| {
+                    if echoes {
+                        echo.exchange(requests[at].line());
+                    }
+                    peer.append(session, corpus::role(at), &contents[at]);
+                }))
+            },
+        );
+        rows.push(Row { name, what: what.to_owned(), unit: "us", ours, peer: Some(peer), target });
+    };
+    let what = "one client, one durable append after another";
+    measure("append_one", what, false, Target::TimesThePeer(1.5));
+    measure("append_one_echoed", "the same (peer: echo + its commit)", true, Target::None);
 }
 
 fn pipelined(options: &Options, client: &mut Client, peer: &Peer, session: &str) -> Row {

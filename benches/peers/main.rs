@@ -44,6 +44,7 @@ fn main() {
         .expect("the build's folder is writable");
     let rows = measure_all(&options, folder.path());
     print!("\n{}", report::table(&rows));
+    println!("ratio: ours to the peer's, or the peer's to ours where the target is \"faster\"");
     let report = report::json(&rows, &machine::describe(&options, folder.path()));
     let path = Path::new(FOLDER).with_file_name("peers.json");
     std::fs::write(&path, format!("{report:#}\n")).expect("the build's folder is writable");
