@@ -101,7 +101,7 @@ mod tests {
     fn environment() -> Environment {
         Environment {
             user_home: Some("/home/me".into()),
-            working_folder: "/work".into(),
+            working_folder: "/elsewhere".into(),
             ..Environment::default()
         }
     }
@@ -121,7 +121,7 @@ mod tests {
             ..environment()
         };
         let paths = Paths::resolve(&said).expect("a home");
-        assert_eq!(paths.lock(), Path::new("/work/data/run/aetherd.lock"));
+        assert_eq!(paths.lock(), Path::new("/elsewhere/data/run/aetherd.lock"));
         assert_eq!(paths.socket, Path::new("/run/me/a.sock"));
     }
 

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 
 use crate::api::Method;
+use crate::model::json::join_lines;
 use crate::transport::Stream;
 
 /// What went wrong with a call.
@@ -115,12 +116,7 @@ impl Client {
         let request = Request { jsonrpc: "2.0", id: self.next_id, method, params };
         let mut line = serde_json::to_vec(&request)
             .map_err(|error| ClientError::Broken(format!("the params are not JSON: {error}")))?;
-        // Line breaks between tokens are spaces to JSON; within a line they would end the frame.
-        for byte in &mut line {
-            if matches!(*byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
+        join_lines(&mut line);
         line.push(b'\n');
         let broken = |error: std::io::Error| ClientError::Broken(error.to_string());
         self.writer.write_all(&line).await.map_err(broken)?;

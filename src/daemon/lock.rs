@@ -60,7 +60,7 @@ impl HomeLock {
     }
 
     /// Takes the lock, or returns who has it as far as that is known.
-    pub fn try_take(paths: &Paths) -> Result<std::result::Result<Self, Option<LockInfo>>> {
+    fn try_take(paths: &Paths) -> Result<std::result::Result<Self, Option<LockInfo>>> {
         let path = paths.lock();
         let mut file = File::options()
             .read(true)

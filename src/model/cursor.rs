@@ -40,11 +40,6 @@ impl Cursor {
     pub fn position(&self) -> (i64, String) {
         Self::parts(&self.0).expect("checked when the cursor was made")
     }
-
-    /// Returns the cursor's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl<'de> Deserialize<'de> for Cursor {

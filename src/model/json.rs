@@ -44,6 +44,17 @@ impl JsonSchema for Json {
     }
 }
 
+/// Turns the line breaks of a JSON text into spaces, so that it is one line.
+///
+/// In valid JSON they stand between tokens only, where a space means the same.
+pub fn join_lines(json: &mut [u8]) {
+    for byte in json {
+        if matches!(*byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
 /// A JSON object, kept as its text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]

@@ -5,6 +5,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+use crate::model::json::join_lines;
 use crate::model::limits::MAX_FRAME_BYTES;
 
 /// Bytes of the headers before a Content-Length body.
@@ -198,12 +199,7 @@ impl Encoder<String> for FrameCodec {
                 buffer.reserve(json.len() + 1);
                 let from = buffer.len();
                 buffer.put_slice(json.as_bytes());
-                // Stored JSON may hold line breaks between its tokens; in a line they are spaces.
-                for byte in &mut buffer[from..] {
-                    if matches!(*byte, b'\n' | b'\r') {
-                        *byte = b' ';
-                    }
-                }
+                join_lines(&mut buffer[from..]);
                 buffer.put_u8(b'\n');
             }
             Framing::ContentLength => {

@@ -1,7 +1,7 @@
 //! The methods: one line each, from the api's type to the store's function.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 
@@ -43,7 +43,7 @@ impl Methods {
         methods.direct::<api::system::Shutdown>(|server, _| Ok(shutdown(server)));
         methods.add::<api::system::Status>(|server, _| Ok(status(Arc::clone(server))));
         methods.read::<api::system::Check>(|tx, _| check(tx));
-        methods.direct::<api::rpc::Discover>(|_, _| discover());
+        methods.direct::<api::rpc::Discover>(|_, _| Ok(DOCUMENT.clone()));
 
         methods.write::<api::settings::Set>(store::settings::set);
         methods.write::<api::settings::SetMany>(|tx, params| {
@@ -240,12 +240,5 @@ fn check(tx: &mut ReadTx<'_>) -> Result<api::system::CheckReport> {
 }
 
 /// The document is the same for the life of the process, so it is made once.
-fn discover() -> Result<Json> {
-    static DOCUMENT: OnceLock<Json> = OnceLock::new();
-    if let Some(document) = DOCUMENT.get() {
-        return Ok(document.clone());
-    }
-    let document = Json::of(&api::openrpc::document())
-        .map_err(|error| Error::Internal(format!("the OpenRPC document is not JSON: {error}")))?;
-    Ok(DOCUMENT.get_or_init(|| document).clone())
-}
+static DOCUMENT: LazyLock<Json> =
+    LazyLock::new(|| Json::of(&api::openrpc::document()).expect("a value is JSON"));

@@ -1,9 +1,8 @@
 //! A session's messages in order: the newest ones for a prompt, or page by page.
 
-use std::ops::ControlFlow;
-
 use super::ReadTx;
 use super::messages::read_message;
+use super::page::Page;
 use super::sessions::{self, Head};
 use crate::api::history::{MessagePage, Order, PageParams, RecentMessages, RecentParams};
 use crate::error::Result;
@@ -28,25 +27,22 @@ pub fn recent(tx: &mut ReadTx<'_>, params: &RecentParams) -> Result<RecentMessag
     let budget = params
         .max_bytes
         .map_or(MAX_PAGE_BYTES, |bytes| usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES));
-    let mut page = Filling::new(params.limit, budget);
-    for (from, to) in segments(&head, Order::Newest, None) {
-        page.fill(tx, &params.session_id, Order::Newest, from, to)?;
-    }
-    page.messages.reverse();
-    Ok(RecentMessages { messages: page.messages, has_more: page.full })
+    let mut page = Page::with_budget(params.limit, budget);
+    let shown = segments(&head, Order::Newest, None);
+    fill(&mut page, tx, &params.session_id, Order::Newest, shown)?;
+    page.items.reverse();
+    Ok(RecentMessages { messages: page.items, has_more: page.has_more })
 }
 
 /// Returns a page of messages.
 pub fn page(tx: &mut ReadTx<'_>, params: &PageParams) -> Result<MessagePage> {
     let head = sessions::head(tx, &params.session_id)?;
     let after = params.cursor.as_ref().map(|cursor| cursor.position().0);
-    let mut page = Filling::new(params.limit, MAX_PAGE_BYTES);
-    for (from, to) in segments(&head, params.order, after) {
-        page.fill(tx, &params.session_id, params.order, from, to)?;
-    }
-    let last = page.messages.last().filter(|_| page.full);
-    let next_cursor = last.map(|last| Cursor::after(last.index_in_session, ""));
-    Ok(MessagePage { messages: page.messages, next_cursor })
+    let mut page = Page::new(params.limit);
+    let shown = segments(&head, params.order, after);
+    fill(&mut page, tx, &params.session_id, params.order, shown)?;
+    let next_cursor = page.end().map(|last| Cursor::after(last.index_in_session, ""));
+    Ok(MessagePage { messages: page.items, next_cursor })
 }
 
 /// Returns the ranges of indexes that the history shows, in order, behind the one given.
@@ -66,46 +62,20 @@ fn segments(head: &Head, order: Order, after: Option<i64>) -> Vec<(i64, i64)> {
     shown
 }
 
-/// A page as it is filled: up to so many messages and so many bytes, but always one.
-struct Filling {
-    messages: Vec<Message>,
-    wanted: usize,
-    budget: usize,
-    bytes: usize,
-    full: bool,
-}
-
-impl Filling {
-    fn new(limit: u32, budget: usize) -> Self {
-        Self { messages: Vec::new(), wanted: limit as usize, budget, bytes: 0, full: false }
+/// Reads the messages of some ranges of indexes into a page.
+fn fill(
+    page: &mut Page<Message>,
+    tx: &mut ReadTx<'_>,
+    session_id: &SessionId,
+    order: Order,
+    segments: Vec<(i64, i64)>,
+) -> Result<()> {
+    let sql = if order == Order::Oldest { FORWARD } else { BACKWARD };
+    for (from, to) in segments {
+        let params = vec![session_id.as_str().into(), from.into(), to.into()];
+        page.fill(tx, sql, params, read_message, size)?;
     }
-
-    fn fill(
-        &mut self,
-        tx: &mut ReadTx<'_>,
-        session_id: &SessionId,
-        order: Order,
-        from: i64,
-        to: i64,
-    ) -> Result<()> {
-        if self.full {
-            return Ok(());
-        }
-        let sql = if order == Order::Oldest { FORWARD } else { BACKWARD };
-        // One more than wanted tells whether the page is the last.
-        let limit = (self.wanted - self.messages.len()) as i64 + 1;
-        tx.each(sql, &[session_id.as_str().into(), from.into(), to.into(), limit.into()], |row| {
-            let message = read_message(row)?;
-            self.bytes += size(&message);
-            let over = self.messages.len() == self.wanted || self.bytes > self.budget;
-            if over && !self.messages.is_empty() {
-                self.full = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            self.messages.push(message);
-            Ok(ControlFlow::Continue(()))
-        })
-    }
+    Ok(())
 }
 
 /// The bytes of a message that a prompt pays for.

@@ -1,7 +1,8 @@
 //! Projects: found by path, listed by when they were opened.
 
 use super::engine::Row;
-use super::{ReadTx, WriteTx, page};
+use super::page::Page;
+use super::{ReadTx, WriteTx};
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, JsonObject, Project, ProjectId, time};
@@ -79,10 +80,10 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
     let (opened_at, id) =
         params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
     let values = vec![opened_at.into(), (&id).into(), i64::from(params.include_removed).into()];
-    let (projects, more) = page::read(tx, LIST, values, params.limit, read_project, size)?;
-    let last = projects.last().filter(|_| more);
-    let next_cursor = last.map(|last| Cursor::after(last.opened_at, last.id.as_str()));
-    Ok(ProjectPage { projects, next_cursor })
+    let mut page = Page::new(params.limit);
+    page.fill(tx, LIST, values, read_project, size)?;
+    let next_cursor = page.end().map(|last| Cursor::after(last.opened_at, last.id.as_str()));
+    Ok(ProjectPage { projects: page.items, next_cursor })
 }
 
 /// The bytes of a project that can be many.

@@ -4,7 +4,8 @@
 //! that range and rewrites no message.
 
 use super::engine::Row;
-use super::{ReadTx, WriteTx, page, projects};
+use super::page::Page;
+use super::{ReadTx, WriteTx, projects};
 use crate::api::session::{ClearParams, ListParams, SessionPage, StartParams, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -168,10 +169,10 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
             LIST_OF_PROJECT
         }
     };
-    let (sessions, more) = page::read(tx, sql, values, params.limit, read_summary, size)?;
-    let last = sessions.last().filter(|_| more);
-    let next_cursor = last.map(|last| Cursor::after(last.activity_at, last.id.as_str()));
-    Ok(SessionPage { sessions, next_cursor })
+    let mut page = Page::new(params.limit);
+    page.fill(tx, sql, values, read_summary, size)?;
+    let next_cursor = page.end().map(|last| Cursor::after(last.activity_at, last.id.as_str()));
+    Ok(SessionPage { sessions: page.items, next_cursor })
 }
 
 /// The bytes of a summary that can be many.

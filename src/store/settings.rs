@@ -1,7 +1,8 @@
 //! Settings: one value a key and scope; a project's value wins over the user's.
 
 use super::engine::Row;
-use super::{ReadTx, WriteTx, page, projects};
+use super::page::Page;
+use super::{ReadTx, WriteTx, projects};
 use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
 use crate::error::{Error, Result};
 use crate::model::record::ScopeKind;
@@ -80,20 +81,20 @@ pub fn delete(tx: &mut WriteTx<'_>, params: &KeyParams) -> Result<bool> {
 /// Returns a page of the settings that apply.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
     let wanted = params.limit as usize;
-    let (mut settings, mut more) = scope_page(tx, USER, params, ScopeKind::User)?;
+    let user = scope_page(tx, USER, params, ScopeKind::User)?;
+    let (mut settings, mut more) = (user.items, user.has_more);
     if params.project_id.is_some() {
         let scope = scope_of(params.project_id.as_ref());
-        let (own, own_more) = scope_page(tx, &scope, params, ScopeKind::Project)?;
+        let own = scope_page(tx, &scope, params, ScopeKind::Project)?;
         // Behind the end of a part that goes on, the other part's keys are for a later page.
-        let ends = [(&settings, more), (&own, own_more)]
-            .into_iter()
-            .filter_map(|(part, more)| part.last().filter(|_| more).map(|last| last.key.clone()));
-        let end = ends.min();
-        settings.retain(|user| own.iter().all(|project| project.key != user.key));
-        settings.extend(own);
+        let user_end = settings.last().filter(|_| more).map(|last| last.key.clone());
+        let own_end = own.end().map(|last| last.key.clone());
+        let end = [user_end, own_end].into_iter().flatten().min();
+        settings.retain(|user| own.items.iter().all(|project| project.key != user.key));
+        more |= own.has_more;
+        settings.extend(own.items);
         settings.sort_by(|one, other| one.key.cmp(&other.key));
         settings.retain(|setting| end.as_ref().is_none_or(|end| setting.key <= *end));
-        more |= own_more;
     }
     more |= settings.len() > wanted;
     settings.truncate(wanted);
@@ -105,19 +106,21 @@ fn one(tx: &mut ReadTx<'_>, scope: &str, key: &str, kind: ScopeKind) -> Result<O
     tx.first(ONE, &[scope.into(), key.into()], |row| read_setting(row, kind))
 }
 
-/// Returns one scope's part of a page, and whether it goes on.
+/// Returns one scope's part of a page.
 fn scope_page(
     tx: &mut ReadTx<'_>,
     scope: &str,
     params: &ListParams,
     kind: ScopeKind,
-) -> Result<(Vec<Setting>, bool)> {
+) -> Result<Page<Setting>> {
     let after = params.cursor.as_ref().map(|cursor| cursor.position().1).unwrap_or_default();
     let prefix = params.prefix.as_deref().unwrap_or_default();
     let end = prefix_end(prefix);
     let values = vec![scope.into(), (&after).into(), prefix.into(), end.as_deref().into()];
     let size = |setting: &Setting| setting.value.as_str().len();
-    page::read(tx, LIST, values, params.limit, |row| read_setting(row, kind), size)
+    let mut page = Page::new(params.limit);
+    page.fill(tx, LIST, values, |row| read_setting(row, kind), size)?;
+    Ok(page)
 }
 
 /// Returns the first text that no longer starts with the prefix, in the order of code points.

@@ -75,21 +75,20 @@ impl PlannedMessage {
         message
     }
 
-    /// Returns why no call could carry the message.
-    pub(super) fn excess(&self) -> Option<String> {
+    /// Returns the bytes the message takes in a frame.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        serde_json::to_vec(&self.to_new()).map_or(usize::MAX, |bytes| bytes.len())
+    }
+
+    /// Returns why no call could carry the message, which takes so many bytes in a frame.
+    pub(super) fn excess(&self, bytes: usize) -> Option<String> {
         if self.content.len() > MAX_CONTENT_BYTES {
             let bytes = self.content.len();
             return Some(format!("its content is {bytes} bytes; the limit is {MAX_CONTENT_BYTES}"));
         }
-        let bytes = encoded_bytes(&self.to_new());
         (bytes > MAX_MESSAGE_BYTES)
             .then(|| format!("it is {bytes} bytes with its tool calls and images; the limit is {MAX_MESSAGE_BYTES}"))
     }
-}
-
-/// Returns the bytes a message takes in a frame.
-pub(super) fn encoded_bytes(message: &NewMessage) -> usize {
-    serde_json::to_vec(message).map_or(usize::MAX, |bytes| bytes.len())
 }
 
 /// Converts the messages of one session, in order.
@@ -304,11 +303,12 @@ mod tests {
             );
             convert(&[&json]).0.remove(0)
         };
-        assert_eq!(planned(MAX_CONTENT_BYTES, 0).excess(), None);
-        let excess = planned(MAX_CONTENT_BYTES + 1, 0).excess().expect("is over");
-        assert!(excess.starts_with("its content is 8388609 bytes"), "{excess}");
-        let around = encoded_bytes(&planned(0, 0).to_new());
-        assert_eq!(planned(0, MAX_MESSAGE_BYTES - around).excess(), None);
-        assert!(planned(0, MAX_MESSAGE_BYTES - around + 1).excess().is_some());
+        let excess = |message: PlannedMessage| message.excess(message.encoded_bytes());
+        assert_eq!(excess(planned(MAX_CONTENT_BYTES, 0)), None);
+        let too_long = excess(planned(MAX_CONTENT_BYTES + 1, 0)).expect("is over");
+        assert!(too_long.starts_with("its content is 8388609 bytes"), "{too_long}");
+        let around = planned(0, 0).encoded_bytes();
+        assert_eq!(excess(planned(0, MAX_MESSAGE_BYTES - around)), None);
+        assert!(excess(planned(0, MAX_MESSAGE_BYTES - around + 1)).is_some());
     }
 }

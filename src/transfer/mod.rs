@@ -6,6 +6,7 @@
 //! no field for is kept in `metadata` (the heads of `session.rs` and `message.rs` say how), and what cannot be stored is
 //! told with its reason ([`FileOutcome`]).
 
+mod calls;
 mod fields;
 mod instant;
 mod message;

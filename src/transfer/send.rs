@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::message::{PlannedMessage, encoded_bytes};
+use super::calls::divide;
+use super::message::PlannedMessage;
 use super::outcome::{Disposition, FileOutcome};
 use super::session::SessionPlan;
 use super::tally::Tally;
@@ -11,9 +12,6 @@ use crate::api::{ErrorKind, message, session};
 use crate::client::{Client, ClientError};
 use crate::model::limits::MAX_APPEND_MANY;
 use crate::model::{Session, SessionId};
-
-/// Bytes of messages in one call. A message that is larger goes alone.
-const CALL_BYTES: usize = 4 * 1024 * 1024;
 
 /// Stores a session and those of its messages that are not stored yet, in order.
 pub(super) async fn session(
@@ -29,14 +27,19 @@ pub(super) async fn session(
     let SessionPlan { id, messages, notes, .. } = plan;
     outcome.notes.extend(notes);
     let mut fitting = Vec::with_capacity(messages.len());
+    let mut sizes = Vec::with_capacity(messages.len());
     for message in messages {
-        match message.excess() {
-            None => fitting.push(message),
+        let size = message.encoded_bytes();
+        match message.excess(size) {
+            None => {
+                fitting.push(message);
+                sizes.push(size);
+            }
             Some(reason) => fail(outcome, &message, &reason),
         }
     }
     let mut tally = Tally::default();
-    for call in calls(&fitting) {
+    for call in divide(sizes, MAX_APPEND_MANY) {
         append(client, &id, &fitting, call, outcome, &mut tally).await?;
     }
     outcome.notes.extend(tally.into_lines());
@@ -102,26 +105,6 @@ fn kept_fields(stored: &Session, plan: &SessionPlan) -> Option<String> {
     (!differing.is_empty()).then(|| {
         format!("the session was there with another {}; it was left as it is", differing.join(", "))
     })
-}
-
-/// Divides messages into calls, within what one call may hold.
-fn calls(messages: &[PlannedMessage]) -> Vec<Range<usize>> {
-    let mut calls: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (at, message) in messages.iter().enumerate() {
-        let size = encoded_bytes(&message.to_new());
-        match calls.last_mut() {
-            Some(call) if call.len() < MAX_APPEND_MANY && bytes + size <= CALL_BYTES => {
-                call.end = at + 1;
-                bytes += size;
-            }
-            _ => {
-                calls.push(at..at + 1);
-                bytes = size;
-            }
-        }
-    }
-    calls
 }
 
 /// Appends some messages. A call that is refused is halved until the message is found that it is about.
@@ -253,6 +236,10 @@ mod tests {
             .collect();
         let json = format!(r#"{{"id":"s","messages":[{}]}}"#, messages.join(","));
         convert(&json, &Origin::default()).expect("a session").messages
+    }
+
+    fn calls(planned: &[PlannedMessage]) -> Vec<Range<usize>> {
+        divide(planned.iter().map(PlannedMessage::encoded_bytes), MAX_APPEND_MANY)
     }
 
     #[test]

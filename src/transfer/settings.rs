@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use super::calls::divide;
 use super::fields::{Fields, Kind, Members, pairs};
 use super::outcome::{Disposition, FileOutcome};
 use super::send::is_about_content;
@@ -9,9 +10,6 @@ use crate::api::settings::{Entry, Get, KeyParams, SetMany, SetManyParams};
 use crate::client::{Client, ClientError};
 use crate::model::Json;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_SET_MANY};
-
-/// Bytes of settings in one call. A setting that is larger goes alone.
-const CALL_BYTES: usize = 4 * 1024 * 1024;
 
 /// Stores those settings of a file whose keys are not set in the user's scope.
 pub(super) async fn import(
@@ -41,8 +39,9 @@ pub(super) async fn import(
                 .push(format!("{} is set to another value; it was left as it is", entry.key));
         }
     }
-    for entries in calls(missing) {
-        let count = entries.len() as u64;
+    for length in calls(&missing) {
+        let entries: Vec<Entry> = missing.drain(..length).collect();
+        let count = length as u64;
         match client.call::<SetMany>(&SetManyParams { entries, project_id: None }).await {
             Ok(_) => outcome.settings.imported += count,
             Err(error) if is_about_content(&error) => {
@@ -92,24 +91,10 @@ fn entries(json: &str, outcome: &mut FileOutcome) -> Result<Vec<Entry>, String> 
     Ok(entries)
 }
 
-/// Divides settings into calls, within what one call may hold.
-fn calls(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-    let mut calls: Vec<Vec<Entry>> = Vec::new();
-    let mut bytes = 0;
-    for entry in entries {
-        let size = entry.key.len() + entry.value.as_str().len();
-        match calls.last_mut() {
-            Some(call) if call.len() < MAX_SET_MANY && bytes + size <= CALL_BYTES => {
-                call.push(entry);
-                bytes += size;
-            }
-            _ => {
-                calls.push(vec![entry]);
-                bytes = size;
-            }
-        }
-    }
-    calls
+/// Returns how many of the settings go in each call.
+fn calls(entries: &[Entry]) -> Vec<usize> {
+    let sizes = entries.iter().map(|entry| entry.key.len() + entry.value.as_str().len());
+    divide(sizes, MAX_SET_MANY).into_iter().map(|call| call.len()).collect()
 }
 
 #[cfg(test)]
@@ -153,7 +138,7 @@ mod tests {
             key: "k".to_owned(),
             value: Json::parse(format!("\"{}\"", "x".repeat(size))).expect("JSON"),
         };
-        let lengths = |entries| calls(entries).iter().map(Vec::len).collect::<Vec<_>>();
+        let lengths = |entries: Vec<Entry>| calls(&entries);
         assert_eq!(lengths(vec![entry(1); MAX_SET_MANY + 1]), [MAX_SET_MANY, 1]);
         assert_eq!(
             lengths(vec![entry(3 << 20), entry(3 << 20), entry(1), entry(8 << 20)]),

@@ -4,4 +4,4 @@
 mod unix;
 
 #[cfg(unix)]
-pub use unix::{Listener, Stream, connect, prepare_home, probe};
+pub use unix::{Listener, Stream, connect, prepare_home};

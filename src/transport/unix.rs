@@ -26,7 +26,7 @@ pub async fn connect(socket: &Path) -> io::Result<Stream> {
 }
 
 /// True where a process listens at the socket, whether or not it answers.
-pub async fn probe(socket: &Path) -> bool {
+async fn probe(socket: &Path) -> bool {
     match UnixStream::connect(socket).await {
         Ok(_) => true,
         // Only a refusal or an absent file proves that nobody listens.

@@ -4,13 +4,12 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 use aetherd::model::limits::MAX_CONNECTIONS;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::support::{Home, LineClient};
+use crate::support::{Home, LineClient, connect, read_message};
 
 /// A connection that sends a frame and receives one, whatever the framing.
 trait Framed {
@@ -35,22 +34,9 @@ impl Framed for ContentLength {
         write!(self.0, "Content-Length: {}\r\n\r\n{frame}", frame.len()).expect("the daemon reads");
     }
     fn receive(&mut self) -> Value {
-        let mut header = Vec::new();
-        while !header.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            self.0.read_exact(&mut byte).expect("the daemon replies");
-            header.push(byte[0]);
-        }
-        let header = String::from_utf8(header).expect("ASCII");
-        let length = header
-            .trim()
-            .strip_prefix("Content-Length: ")
-            .expect("the header")
-            .parse()
-            .expect("a number");
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).expect("the daemon replies");
-        serde_json::from_slice(&body).expect("JSON")
+        let (head, body) = read_message(&mut self.0);
+        assert_eq!(head, format!("Content-Length: {}\r\n\r\n", body.len()));
+        serde_json::from_str(&body).expect("JSON")
     }
 }
 
@@ -58,7 +44,7 @@ struct WebSocket(tungstenite::WebSocket<UnixStream>);
 
 impl WebSocket {
     fn connect(socket: &Path) -> Self {
-        Self(tungstenite::client("ws://localhost/", stream(socket)).expect("an upgrade").0)
+        Self(tungstenite::client("ws://localhost/", connect(socket)).expect("an upgrade").0)
     }
 }
 
@@ -101,35 +87,16 @@ impl Framed for Http {
 }
 
 fn read_http(stream: &mut UnixStream) -> (u16, String) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("the daemon replies");
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).expect("ASCII").to_lowercase();
-    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |length| length.trim().parse().expect("a number"));
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).expect("the daemon replies");
-    (status, String::from_utf8(body).expect("UTF-8"))
-}
-
-fn stream(socket: &Path) -> UnixStream {
-    let stream = UnixStream::connect(socket).expect("the daemon listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    stream
+    let (head, body) = read_message(stream);
+    (head.split(' ').nth(1).expect("a status").parse().expect("a number"), body)
 }
 
 fn every_framing(socket: &Path) -> Vec<(&'static str, Box<dyn Framed>)> {
     vec![
         ("lines", Box::new(LineClient::connect(socket))),
-        ("Content-Length", Box::new(ContentLength(stream(socket)))),
+        ("Content-Length", Box::new(ContentLength(connect(socket)))),
         ("WebSocket", Box::new(WebSocket::connect(socket))),
-        ("HTTP", Box::new(Http { stream: stream(socket), last: None })),
+        ("HTTP", Box::new(Http { stream: connect(socket), last: None })),
     ]
 }
 
@@ -303,7 +270,7 @@ fn a_connection_lives_on_after_what_cannot_be_read() {
             "{bad}: {reply}"
         );
     }
-    let mut raw = stream(&home.socket());
+    let mut raw = connect(&home.socket());
     raw.write_all(b"{\xff}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"system.ping\"}")
         .expect("the daemon reads");
     raw.shutdown(std::net::Shutdown::Write).expect("open");
@@ -319,7 +286,7 @@ fn a_connection_lives_on_after_what_cannot_be_read() {
 fn stored_line_breaks_do_not_break_a_line() {
     let home = Home::new();
     let daemon = home.start();
-    let mut sender = ContentLength(stream(&home.socket()));
+    let mut sender = ContentLength(connect(&home.socket()));
     sender.send("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"settings.set\",\n\"params\":{\"key\":\"k\",\"value\":{\n\"a\":\r\n[1,\n2]}}}");
     assert_eq!(sender.receive()["id"], 1);
     assert_eq!(
@@ -347,7 +314,7 @@ fn http_says_what_is_wrong_with_a_request() {
             "parse_error",
         ),
     ] {
-        let mut stream = stream(&home.socket());
+        let mut stream = connect(&home.socket());
         stream.write_all(request.as_bytes()).expect("the daemon reads");
         let (got, body) = read_http(&mut stream);
         assert_eq!(got, status, "{request}");

@@ -1,8 +1,6 @@
 //! Each limit at its edge and one past it, over the wire.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use aetherd::model::limits::{
     MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
@@ -11,7 +9,7 @@ use aetherd::model::limits::{
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::support::{Home, LineClient, error_kind, request};
+use crate::support::{Home, LineClient, connect, error_kind, read_message, request};
 
 #[test]
 fn a_frame_has_16_mib_on_every_framing() {
@@ -33,17 +31,17 @@ fn a_frame_has_16_mib_on_every_framing() {
     assert_eq!(error["id"], Value::Null);
     assert!(lines.call("system.ping", json!({})).is_object(), "the connection lives on");
 
-    let mut raw = stream(&home);
+    let mut raw = connect(&home.socket());
     for (bytes, expected) in
         [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large"), (100, "\"result\"")]
     {
         write!(raw, "Content-Length: {bytes}\r\n\r\n{}", frame(bytes)).expect("the daemon reads");
-        let reply = read_body(&mut raw);
+        let (_, reply) = read_message(&mut raw);
         assert!(reply.contains(expected), "{bytes}: {reply}");
     }
 
     for (bytes, status) in [(MAX_FRAME_BYTES, "200"), (MAX_FRAME_BYTES + 1, "413")] {
-        let mut raw = stream(&home);
+        let mut raw = connect(&home.socket());
         write!(raw, "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n").expect("sent");
         // A body that is refused by its length need not be read: the daemon may hang up.
         let _ = raw.write_all(frame(bytes).as_bytes());
@@ -54,7 +52,7 @@ fn a_frame_has_16_mib_on_every_framing() {
 
     for (bytes, expected) in [(MAX_FRAME_BYTES, "\"result\""), (MAX_FRAME_BYTES + 1, "too_large")] {
         let (mut socket, _) =
-            tungstenite::client("ws://localhost/", stream(&home)).expect("an upgrade");
+            tungstenite::client("ws://localhost/", connect(&home.socket())).expect("an upgrade");
         let _ = socket.send(Message::text(frame(bytes)));
         let reply = loop {
             if let Message::Text(text) = socket.read().expect("the daemon replies") {
@@ -63,26 +61,6 @@ fn a_frame_has_16_mib_on_every_framing() {
         };
         assert!(reply.contains(expected), "{bytes}: {reply}");
     }
-}
-
-fn stream(home: &Home) -> UnixStream {
-    let stream = UnixStream::connect(home.socket()).expect("the daemon listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    stream
-}
-
-fn read_body(stream: &mut UnixStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("the daemon replies");
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).expect("ASCII");
-    let length = head.trim().rsplit(' ').next().expect("a length").parse().expect("a number");
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).expect("the daemon replies");
-    String::from_utf8(body).expect("UTF-8")
 }
 
 #[test]
@@ -290,7 +268,7 @@ fn a_slow_reader_is_held_back_and_loses_nothing() {
     client.call("session.start", json!({"id": "s", "kind": "chat"}));
     let content = "z".repeat(1024 * 1024);
     client.call("message.append", json!({"session_id": "s", "role": "user", "content": content}));
-    let mut slow = stream(&home);
+    let mut slow = connect(&home.socket());
     slow.set_nonblocking(true).expect("a mode");
     let line = request(1, "history.recent", &json!({"session_id": "s"})) + "\n";
     let mut sent = 0;

@@ -6,7 +6,7 @@ mod daemon;
 mod wire;
 
 pub(crate) use daemon::{Daemon, Home, runtime};
-pub(crate) use wire::{LineClient, error_kind, request};
+pub(crate) use wire::{LineClient, connect, error_kind, read_message, request};
 
 use aetherd::config::EngineKind;
 use aetherd::store::{Store, StoreOptions};

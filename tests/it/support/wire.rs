@@ -1,6 +1,6 @@
 //! A plain client of the line framing, as a plugin's author would write it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -70,6 +70,32 @@ impl LineClient {
         assert!(reply.get("result").is_none(), "{method}: {reply}");
         reply["error"].take()
     }
+}
+
+/// Connects, with a deadline for what is read.
+pub(crate) fn connect(socket: &Path) -> UnixStream {
+    let stream = UnixStream::connect(socket).expect("the daemon listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+    stream
+}
+
+/// Reads headers up to the empty line, and the body whose length they tell.
+pub(crate) fn read_message(stream: &mut impl Read) -> (String, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the daemon replies");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("ASCII");
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, length)| length.parse().expect("a number"));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).expect("the daemon replies");
+    (head, String::from_utf8(body).expect("UTF-8"))
 }
 
 /// Returns the text of a request.
