@@ -55,7 +55,8 @@ pub(super) async fn converse<S, E>(
                 replies.as_mut().poll_flush(context).map(|flushed| flushed.is_ok())
             }), if !outbound.is_flushed => {
                 if !sent {
-                    // The client is gone. What it asked for is carried out all the same.
+                    // The client is gone. What was read is carried out all the same; what it
+                    // sent and was not read yet is not.
                     return;
                 }
                 outbound.is_flushed = true;

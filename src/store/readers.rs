@@ -119,7 +119,7 @@ fn serve(
         let sound = job(connection.as_mut());
         drop(place);
         if !sound {
-            // What a panic left half done is not read from again.
+            // What a panic left half done is not read from again, unless connecting anew fails.
             match engine.connect() {
                 Ok(fresh) => connection = fresh,
                 Err(error) => tracing::error!(%error, "a reader could not connect anew"),
