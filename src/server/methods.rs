@@ -156,16 +156,19 @@ fn decode<P: DeserializeOwned>(text: &str) -> Result<P> {
                 let path = error.path().to_string();
                 let parent = if path == "." { String::new() } else { path };
                 let problem = without_position(&error.into_inner().to_string());
-                Error::invalid(lacking_field(&parent, &problem).unwrap_or(parent), problem)
+                Error::invalid(named_field(&parent, &problem).unwrap_or(parent), problem)
             }
         }
     })
 }
 
-/// Returns the path of a field that is missing: serde points at the object that lacks it, and names
-/// it in its text alone.
-fn lacking_field(parent: &str, problem: &str) -> Option<String> {
-    let name = problem.strip_prefix("missing field `")?.strip_suffix('`')?;
+/// Returns the path of a field that is missing or there twice: serde points at the object that has
+/// it so, and names it in its text alone.
+fn named_field(parent: &str, problem: &str) -> Option<String> {
+    let quoted = ["missing field `", "duplicate field `"]
+        .into_iter()
+        .find_map(|start| problem.strip_prefix(start))?;
+    let name = quoted.strip_suffix('`')?;
     Some(if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") })
 }
 

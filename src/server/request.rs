@@ -1,7 +1,9 @@
 //! Reads a frame as JSON-RPC 2.0: a call, a notification, a batch, or what is wrong with it.
 
+use std::fmt;
+
 use jsonrpsee_types::ErrorObjectOwned;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -57,10 +59,12 @@ struct Envelope<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<&'a RawValue>,
-    #[serde(borrow)]
+    /// May be absent; a null is no params.
+    #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
 }
 
+/// Reads a member that is there, also where it is null.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -77,14 +81,50 @@ pub fn parse(frame: &[u8]) -> Incoming<'_> {
     Incoming::Single(parse_entry(text))
 }
 
+/// The entries of a batch up to the limit, and how many there are.
+struct Batch<'a> {
+    entries: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for Batch<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BatchVisitor)
+    }
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Batch<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a batch")
+    }
+
+    /// Past the limit entries are counted and not kept: a frame has room for millions.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while entries.len() < MAX_BATCH_CALLS
+            && let Some(entry) = sequence.next_element()?
+        {
+            entries.push(entry);
+        }
+        let mut count = entries.len();
+        while sequence.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Batch { entries, count })
+    }
+}
+
 fn parse_batch(text: &str) -> Incoming<'_> {
-    match serde_json::from_str::<Vec<&RawValue>>(text) {
+    match serde_json::from_str::<Batch<'_>>(text) {
         Err(error) => Incoming::Single(not_json(&error)),
-        Ok(entries) if entries.is_empty() => {
+        Ok(Batch { count: 0, .. }) => {
             Incoming::Single(invalid("null", ErrorKind::InvalidRequest, "the batch is empty"))
         }
-        Ok(entries) if entries.len() > MAX_BATCH_CALLS => {
-            let count = entries.len();
+        Ok(Batch { count, .. }) if count > MAX_BATCH_CALLS => {
             Incoming::Single(Entry::Invalid(Invalid {
                 id: "null".to_owned(),
                 error: error_object(
@@ -96,7 +136,7 @@ fn parse_batch(text: &str) -> Incoming<'_> {
                 ),
             }))
         }
-        Ok(entries) => {
+        Ok(Batch { entries, .. }) => {
             Incoming::Batch(entries.into_iter().map(|entry| parse_entry(entry.get())).collect())
         }
     }
@@ -125,7 +165,7 @@ fn parse_entry(text: &str) -> Entry<'_> {
     };
     // Where a request is bad, the answer carries its id, and null where it has none.
     let shown_id = id.unwrap_or("null");
-    if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+    if !envelope.jsonrpc.is_some_and(is_version_2) {
         return invalid(shown_id, ErrorKind::InvalidRequest, "the member jsonrpc must be \"2.0\"");
     }
     let Some(method) =
@@ -138,6 +178,11 @@ fn parse_entry(text: &str) -> Entry<'_> {
         return invalid(shown_id, ErrorKind::InvalidRequest, "the member params must be an object");
     }
     Entry::Request(Request { id, method: method.into(), params })
+}
+
+/// Compares the decoded text: a writer may escape any letter of it.
+fn is_version_2(version: &RawValue) -> bool {
+    serde_json::from_str::<String>(version.get()).is_ok_and(|version| version == "2.0")
 }
 
 fn is_id(text: &str) -> bool {

@@ -176,6 +176,15 @@ fn the_specifications_examples_hold_on_every_framing() {
                 r#"{"jsonrpc": "1.0", "method": "system.ping", "id": 9}"#,
                 json!({"id": 9, "error": -32600}),
             ),
+            // an escaped letter is the letter
+            (
+                r#"{"jsonrpc": "\u0032.0", "m\u0065thod": "system.\u0070ing", "id": 9}"#,
+                json!({"id": 9, "ok": true}),
+            ),
+            (
+                r#"{"jsonrpc": 2.0, "method": "system.ping", "id": 9}"#,
+                json!({"id": 9, "error": -32600}),
+            ),
             (r#"{"method": "system.ping", "id": 9}"#, json!({"id": 9, "error": -32600})),
             (
                 r#"{"jsonrpc": "2.0", "method": "system.ping", "id": {}}"#,
@@ -183,6 +192,10 @@ fn the_specifications_examples_hold_on_every_framing() {
             ),
             (
                 r#"{"jsonrpc": "2.0", "method": "system.ping", "params": 1, "id": 8}"#,
+                json!({"id": 8, "error": -32600}),
+            ),
+            (
+                r#"{"jsonrpc": "2.0", "method": "system.ping", "params": null, "id": 8}"#,
                 json!({"id": 8, "error": -32600}),
             ),
             // rpc call Batch, invalid JSON
@@ -280,6 +293,35 @@ fn a_connection_lives_on_after_what_cannot_be_read() {
         replies.lines().map(|line| essence(&serde_json::from_str(line).expect("JSON"))).collect();
     assert_eq!(codes, [json!({"id": null, "error": -32700}), json!({"id": 1, "ok": true})]);
     assert!(client.call("system.ping", json!({}))["pid"].is_number());
+}
+
+#[test]
+fn an_error_in_params_names_the_field_and_what_was_expected() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    for (method, params, field, says) in [
+        ("settings.get", r#"{"key": "a", "key": "b"}"#, "key", "duplicate"),
+        (
+            "message.append_many",
+            r#"{"session_id": "s", "messages": [{"role": "user", "content": "a", "content": "b"}]}"#,
+            "messages[0].content",
+            "duplicate",
+        ),
+        ("system.hello", r#"{"client": {"name": 5}}"#, "client.name", "expected a string"),
+        ("history.recent", r#"{"session_id": "s", "limit": 10.0}"#, "limit", "expected u32"),
+        ("session.list", r#"{"limit": "10"}"#, "limit", "expected u32"),
+    ] {
+        client.send(&format!(
+            r#"{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {params}}}"#
+        ));
+        let error = client.receive()["error"].take();
+        assert_eq!(error["data"]["kind"], "invalid_params", "{params}: {error}");
+        assert_eq!(error["data"]["field"], field, "{params}: {error}");
+        let message = error["message"].as_str().expect("a text");
+        assert!(message.starts_with(field) && message.contains(says), "{params}: {message}");
+    }
 }
 
 #[test]

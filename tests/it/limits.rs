@@ -109,6 +109,21 @@ fn a_batch_has_100_calls() {
     assert_eq!(value, MAX_BATCH_CALLS - 1, "none of a refused batch is carried out");
 }
 
+/// A frame has room for millions of entries; those past the limit are counted and not kept.
+#[test]
+fn a_batch_of_millions_is_counted_and_not_kept() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let count = MAX_FRAME_BYTES / 2 - 1;
+    client.send(&format!("[{}1]", "1,".repeat(count - 1)));
+    let error = client.receive()["error"].take();
+    assert_eq!(error_kind(&error), "too_large");
+    assert_eq!((&error["data"]["actual"], &error["data"]["limit"]), (&json!(count), &json!(100)));
+    let peak = memory_bytes(daemon.pid(), "VmHWM:");
+    assert!(peak < 100 * 1024 * 1024, "{peak} bytes for a frame of 16 MiB");
+}
+
 #[test]
 fn there_are_256_connections() {
     let home = Home::new();
@@ -286,7 +301,7 @@ fn a_slow_reader_is_held_back_and_loses_nothing() {
         assert!(sent < 1_000_000, "the daemon never stops reading");
     }
     assert!(sent > MAX_IN_FLIGHT, "only {sent} calls");
-    let memory = resident_bytes(daemon.pid());
+    let memory = memory_bytes(daemon.pid(), "VmRSS:");
     assert!(memory < 400 * 1024 * 1024, "{memory} bytes for a client that does not read");
     assert!(client.call("system.ping", json!({})).is_object());
     // Now it reads: every whole line it sent is answered.
@@ -318,8 +333,8 @@ fn a_slow_reader_is_held_back_and_loses_nothing() {
     let _ = finish.join();
 }
 
-fn resident_bytes(pid: u32) -> u64 {
+fn memory_bytes(pid: u32, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).expect("a figure");
     line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
 }
