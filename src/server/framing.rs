@@ -8,8 +8,10 @@ use tokio_util::codec::{Decoder, Encoder};
 use crate::model::json::join_lines;
 use crate::model::limits::MAX_FRAME_BYTES;
 
-/// Bytes of the headers before a Content-Length body.
+/// Bytes of the headers before a Content-Length body, the empty line that ends them included.
 pub const MAX_HEADER_BYTES: usize = 4096;
+/// What ends the headers: the end of the last one, and an empty line.
+const HEADERS_END: &[u8] = b"\r\n\r\n";
 
 /// What the decoder found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl FrameCodec {
             let State::Seeking { searched } = self.state else {
                 return self.skip_line(buffer);
             };
-            match find(&buffer[searched..], b"\n") {
+            match find_newline(&buffer[searched..]) {
                 Some(at) if searched + at <= self.limit => {
                     let line = buffer.split_to(searched + at).freeze();
                     buffer.advance(1);
@@ -92,7 +94,7 @@ impl FrameCodec {
     }
 
     fn skip_line(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
-        match find(buffer, b"\n") {
+        match find_newline(buffer) {
             None => {
                 buffer.clear();
                 None
@@ -109,20 +111,16 @@ impl FrameCodec {
         loop {
             match self.state {
                 State::Seeking { searched } => {
-                    // The end may straddle what was searched before.
-                    let from = searched.saturating_sub(3);
-                    let Some(at) = find(&buffer[from..], b"\r\n\r\n") else {
-                        if buffer.len() > MAX_HEADER_BYTES {
-                            return Some(self.broken("the headers are too long"));
+                    let end = match headers_end(buffer, searched) {
+                        Err(problem) => return Some(self.broken(problem)),
+                        Ok(None) => {
+                            self.state = State::Seeking { searched: buffer.len() };
+                            return None;
                         }
-                        self.state = State::Seeking { searched: buffer.len() };
-                        return None;
+                        Ok(Some(end)) => end,
                     };
-                    if from + at > MAX_HEADER_BYTES {
-                        return Some(self.broken("the headers are too long"));
-                    }
-                    let headers = buffer.split_to(from + at + 4);
-                    match content_length(&headers[..from + at]) {
+                    let headers = buffer.split_to(end);
+                    match content_length(&headers[..end - HEADERS_END.len()]) {
                         Err(problem) => return Some(self.broken(problem)),
                         Ok(length) => match usize::try_from(length) {
                             Ok(length) if length <= self.limit => {
@@ -213,16 +211,29 @@ impl Encoder<String> for FrameCodec {
     }
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    let first = wanted[0];
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| *byte == first) {
-        if bytes[from + at..].starts_with(wanted) {
-            return Some(from + at);
+/// Returns where the headers end, their empty line included; `None` where more must be read.
+///
+/// A line that ends otherwise than with CRLF is told at once: the empty line that a client which
+/// writes bare newlines thinks it has sent would be waited for without an end.
+fn headers_end(buffer: &[u8], searched: usize) -> Result<Option<usize>, &'static str> {
+    let head = &buffer[..buffer.len().min(MAX_HEADER_BYTES)];
+    for at in searched..head.len() {
+        if head[at] != b'\n' {
+            continue;
         }
-        from += at + 1;
+        let line = &head[..=at];
+        if !line.ends_with(b"\r\n") {
+            return Err("the lines of the headers must end with CRLF");
+        }
+        if line.ends_with(HEADERS_END) {
+            return Ok(Some(line.len()));
+        }
     }
-    None
+    if head.len() == MAX_HEADER_BYTES { Err("the headers are too long") } else { Ok(None) }
+}
+
+fn find_newline(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 fn content_length(headers: &[u8]) -> Result<u64, &'static str> {

@@ -81,6 +81,22 @@ fn adversarial() -> Vec<(Framing, Vec<u8>, Vec<Frame>)> {
             vec![Frame::Broken("Content-Length is given twice")],
         ),
         (ContentLength, b"C\xff: 1\r\n\r\n".to_vec(), vec![Frame::Broken("the headers are not ASCII")]),
+        (
+            ContentLength,
+            b"Content-Length: 2\n\n{}".to_vec(),
+            vec![Frame::Broken("the lines of the headers must end with CRLF")],
+        ),
+        (
+            ContentLength,
+            b"Content-Length: 2\r\n\n{}".to_vec(),
+            vec![Frame::Broken("the lines of the headers must end with CRLF")],
+        ),
+        (ContentLength, full_headers(MAX_HEADER_BYTES), vec![data("1")]),
+        (
+            ContentLength,
+            full_headers(MAX_HEADER_BYTES + 1),
+            vec![Frame::Broken("the headers are too long")],
+        ),
         (ContentLength, long_header.clone().into_bytes(), vec![Frame::Broken("the headers are too long")]),
         (
             ContentLength,
@@ -88,6 +104,12 @@ fn adversarial() -> Vec<(Framing, Vec<u8>, Vec<Frame>)> {
             vec![Frame::Broken("the headers are too long")],
         ),
     ]
+}
+
+/// A frame whose headers have just this size, their empty line included.
+fn full_headers(bytes: usize) -> Vec<u8> {
+    let rest = "Content-Length: 1\r\nX: \r\n\r\n".len();
+    format!("Content-Length: 1\r\nX: {}\r\n\r\n1", "h".repeat(bytes - rest)).into_bytes()
 }
 
 #[test]

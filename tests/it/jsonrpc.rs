@@ -295,6 +295,23 @@ fn a_connection_lives_on_after_what_cannot_be_read() {
     assert!(client.call("system.ping", json!({}))["pid"].is_number());
 }
 
+/// A client that ends the lines of its headers with bare newlines hears of it and does not wait.
+#[test]
+fn bare_newlines_in_headers_are_told() {
+    let home = Home::new();
+    let daemon = home.start();
+    let _ = &daemon;
+    let mut raw = connect(&home.socket());
+    raw.write_all(b"Content-Length: 2\n\n{}").expect("the daemon reads");
+    let (_, reply) = read_message(&mut raw);
+    let reply: Value = serde_json::from_str(&reply).expect("JSON");
+    assert_eq!(essence(&reply), json!({"id": null, "error": -32700}));
+    assert!(
+        reply["error"]["message"].as_str().is_some_and(|text| text.contains("CRLF")),
+        "{reply}"
+    );
+}
+
 #[test]
 fn an_error_in_params_names_the_field_and_what_was_expected() {
     let home = Home::new();
