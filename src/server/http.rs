@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -64,7 +64,13 @@ async fn answer(
     mut request: Request<Incoming>,
     upgraded: tokio::sync::mpsc::Sender<hyper::upgrade::OnUpgrade>,
 ) -> Answer {
+    if request.uri().path() != "/" {
+        return text(StatusCode::NOT_FOUND, "there is nothing here; the path of all calls is /\n");
+    }
     if is_upgrade(&request) {
+        if !has_token(request.headers(), header::SEC_WEBSOCKET_VERSION, "13") {
+            return other_version();
+        }
         let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY) else {
             return text(StatusCode::BAD_REQUEST, "a WebSocket upgrade needs Sec-WebSocket-Key\n");
         };
@@ -132,18 +138,18 @@ fn frame_of(message: &Result<Message, WebSocketError>) -> Option<Frame> {
 }
 
 fn is_upgrade(request: &Request<Incoming>) -> bool {
-    let has = |name, wanted: &str| {
-        request
-            .headers()
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
-    };
     request.method() == Method::GET
-        && has(header::CONNECTION, "upgrade")
-        && has(header::UPGRADE, "websocket")
-        && has(header::SEC_WEBSOCKET_VERSION, "13")
+        && has_token(request.headers(), header::CONNECTION, "upgrade")
+        && has_token(request.headers(), header::UPGRADE, "websocket")
+}
+
+/// True where a header's list names the token.
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -152,6 +158,16 @@ fn is_json(headers: &HeaderMap) -> bool {
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
         || essence.eq_ignore_ascii_case("application/json-rpc")
+}
+
+/// Names the version that is spoken here (RFC 6455, 4.4).
+fn other_version() -> Answer {
+    let mut answer = text(StatusCode::UPGRADE_REQUIRED, "the version of WebSocket here is 13\n");
+    let headers = answer.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    answer
 }
 
 fn switching(accepted: &str) -> Answer {

@@ -8,6 +8,7 @@ mod disk_full;
 mod foreign;
 mod framing;
 mod house;
+mod http;
 mod import;
 mod jsonrpc;
 mod lifecycle;
