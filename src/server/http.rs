@@ -6,7 +6,12 @@
 //! all framings keeps the protocol the same on each.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::io::{self, Cursor};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -15,8 +20,8 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -26,16 +31,26 @@ use super::Server;
 use super::conversation::converse;
 use super::dispatch::{accept, error_reply};
 use super::framing::Frame;
-use super::wire_error::frame_too_large;
+use super::wire_error::{frame_too_large, from_error};
+use crate::error::Error;
 use crate::model::limits::MAX_FRAME_BYTES;
 use crate::transport::Stream;
 
 type Answer = Response<Full<Bytes>>;
 
+/// How long a request's head may take, and how long a connection may be idle between two: a place
+/// is not held for ever by half a head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Serves a connection whose first bytes were read already.
 pub(super) async fn serve(server: &Arc<Server>, stream: Stream, first: Bytes) {
+    serve_within(server, stream, first, HEAD_TIMEOUT).await;
+}
+
+async fn serve_within(server: &Arc<Server>, stream: Stream, first: Bytes, head_timeout: Duration) {
     let (reader, writer) = stream.into_split();
-    let io = TokioIo::new(tokio::io::join(std::io::Cursor::new(first).chain(reader), writer));
+    let reader = UntilStop::new(server, Cursor::new(first).chain(reader));
+    let io = TokioIo::new(tokio::io::join(reader, writer));
     let (upgraded, mut upgrades) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|request| {
         let (server, upgraded) = (Arc::clone(server), upgraded.clone());
@@ -43,19 +58,55 @@ pub(super) async fn serve(server: &Arc<Server>, stream: Stream, first: Bytes) {
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .half_close(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        _ = connection.as_mut() => {}
+        biased;
         () = server.stopping() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+        _ = connection.as_mut() => {}
     }
     // The service, and with it a sender, lives on here: what was sent is there already.
-    if let Ok(websocket) = upgrades.try_recv() {
-        serve_websocket(server, websocket).await;
+    if let Ok(upgrade) = upgrades.try_recv() {
+        serve_websocket(server, upgrade).await;
+    }
+}
+
+/// A reader that ends when the daemon stops.
+///
+/// So a call that was accepted is answered, since hyper then writes without reading, while half a
+/// head or half a body is not waited for.
+struct UntilStop<R> {
+    inner: R,
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    has_ended: bool,
+}
+
+impl<R> UntilStop<R> {
+    fn new(server: &Arc<Server>, inner: R) -> Self {
+        let server = Arc::clone(server);
+        Self { inner, stopping: Box::pin(async move { server.stopping().await }), has_ended: false }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for UntilStop<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.has_ended {
+            self.has_ended = self.stopping.as_mut().poll(context).is_ready();
+        }
+        if self.has_ended {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
 
@@ -102,6 +153,11 @@ async fn answer(
         Err(error) if error.is::<http_body_util::LengthLimitError>() => json(
             StatusCode::PAYLOAD_TOO_LARGE,
             error_reply("null", &frame_too_large(MAX_FRAME_BYTES)),
+        ),
+        // The daemon read no further: what was sent is not carried out, and can be sent again.
+        Err(_) if server.is_stopping() => json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error_reply("null", &from_error(&Error::ShuttingDown)),
         ),
         Err(_) => text(StatusCode::BAD_REQUEST, "the request's body could not be read\n"),
     }
@@ -200,4 +256,34 @@ fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = status;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineKind;
+    use crate::paths::Paths;
+    use crate::server::methods::Methods;
+    use crate::store::{Store, StoreOptions};
+
+    #[tokio::test]
+    async fn half_a_head_is_not_waited_for_for_ever() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&StoreOptions {
+            database: home.path().join("ide.db"),
+            backups: home.path().join("backups"),
+            engine: EngineKind::Turso,
+            readers: 1,
+        })
+        .expect("the store opens");
+        let socket = home.path().join("aetherd.sock");
+        let paths = Paths { home: home.path().to_owned(), socket };
+        let server = Server::new(store, paths, Methods::standard());
+        let (client, stream) = Stream::pair().expect("a pair");
+        let half = Bytes::from_static(b"POST / HTTP/1.1\r\nHost: a\r\n");
+        let serving = serve_within(&server, stream, half, Duration::from_millis(20));
+        tokio::time::timeout(HEAD_TIMEOUT, serving).await.expect("it ends by its own timeout");
+        drop(client);
+        server.store.close().await.expect("the store closes");
+    }
 }

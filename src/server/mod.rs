@@ -67,6 +67,11 @@ impl Server {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
+    /// True once the server was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> u64 {
         (MAX_CONNECTIONS - self.places.available_permits()) as u64

@@ -1,8 +1,16 @@
-//! HTTP and WebSocket: which path, which version.
+//! HTTP and WebSocket: which path, which version, how a connection ends.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
-use crate::support::{Home, connect, read_message};
+use aetherd::model::limits::MAX_CONTENT_BYTES;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Home, connect, read_message, request};
+
+/// The daemon gives what is in flight ten seconds; a stop that waits for nothing is far below.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"system.ping"}"#;
 
@@ -41,4 +49,78 @@ fn one_path_and_one_version_are_served() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{sent}: {head}{body}");
         assert!(head.contains(head_says), "{sent}: {head}{body}");
     }
+}
+
+#[test]
+fn half_a_request_does_not_hold_up_the_stop() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let whole = post("/", PING);
+    let head = &whole[..whole.len() - PING.len()];
+    let mut streams = Vec::new();
+    for (before, half) in [
+        ("", "P"),
+        ("", &head[..20]),
+        ("", head),
+        ("", &whole[..whole.len() - 1]),
+        (
+            "",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"",
+        ),
+        (&whole, ""),
+        (&whole, &head[..20]),
+        (&whole, &whole[..whole.len() - 1]),
+    ] {
+        let mut stream = connect(&home.socket());
+        stream.write_all(before.as_bytes()).expect("the daemon reads");
+        if !before.is_empty() {
+            assert!(read_message(&mut stream).0.starts_with("HTTP/1.1 200"));
+        }
+        stream.write_all(half.as_bytes()).expect("the daemon reads");
+        streams.push((half, stream));
+    }
+    // Each has its place, so each was accepted.
+    let mut client = daemon.client();
+    while client.call("system.status", json!({}))["connections"] != streams.len() + 1 {}
+    let started = Instant::now();
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+    assert!(started.elapsed() < AT_ONCE, "the stop took {:?}", started.elapsed());
+    for (half, mut stream) in streams {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).expect("it is closed");
+        // With a whole head there is a request to answer: it can be sent again.
+        let is_told = rest.starts_with("HTTP/1.1 503") && rest.contains("shutting_down");
+        assert!(
+            if half.contains("\r\n\r\n") { is_told } else { rest.is_empty() },
+            "{half:?}: {rest}"
+        );
+    }
+}
+
+/// The daemon is asked to stop by the same batch, so that the reply is yet to be made then.
+#[test]
+fn a_call_in_flight_over_http_is_answered_at_the_stop() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let content = "c".repeat(MAX_CONTENT_BYTES);
+    client.call("message.append", json!({"session_id": "s", "role": "user", "content": content}));
+    let calls = [
+        request(1, "history.recent", &json!({"session_id": "s"})),
+        request(2, "settings.set", &json!({"key": "k", "value": 1})),
+        request(3, "system.shutdown", &json!({})),
+    ];
+    let mut stream = connect(&home.socket());
+    stream
+        .write_all(post("/", &format!("[{}]", calls.join(","))).as_bytes())
+        .expect("the daemon reads");
+    let (head, body) = read_message(&mut stream);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let replies: Vec<Value> = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(replies[0]["result"]["messages"][0]["content"], content);
+    assert!(replies[1]["result"].is_object(), "{}", replies[1]);
+    assert_eq!(stream.read(&mut [0]).expect("it is closed"), 0);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
 }
