@@ -1,10 +1,12 @@
 //! One connection: its first byte tells the framing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::conversation::converse;
@@ -17,6 +19,8 @@ use crate::transport::Stream;
 
 /// Bytes read from the socket at once.
 const READ_BYTES: usize = 16 * 1024;
+/// How long a client has to close after it was hung up on.
+const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
 pub(super) async fn serve(server: &Arc<Server>, mut stream: Stream) {
@@ -52,4 +56,23 @@ pub(super) fn refuse(stream: &Stream) {
     let mut line = error_reply("null", &super::wire_error::from_error(&error));
     line.push('\n');
     let _ = stream.try_write(line.as_bytes());
+}
+
+/// Ends a connection whose client may still be sending.
+///
+/// Closed at once, its own write would fail, and it might never read what it was told. So it sees
+/// the end of our side first and has a while to close its own; what it sends till then is skipped.
+pub(super) async fn hang_up(
+    server: &Server,
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+) {
+    let skip = async {
+        writer.shutdown().await?;
+        tokio::io::copy(reader, &mut tokio::io::sink()).await
+    };
+    tokio::select! {
+        () = server.stopping() => {}
+        _ = timeout(HANG_UP_TIMEOUT, skip) => {}
+    }
 }

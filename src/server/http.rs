@@ -14,33 +14,30 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
+use tokio::io::{AsyncRead, AsyncReadExt, Chain, Join, ReadBuf};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
-use super::Server;
-use super::conversation::converse;
 use super::dispatch::{accept, error_reply};
-use super::framing::Frame;
 use super::wire_error::{frame_too_large, from_error};
+use super::{Server, websocket};
 use crate::error::Error;
 use crate::model::limits::MAX_FRAME_BYTES;
-use crate::transport::Stream;
+use crate::transport::{ReadHalf, Stream, WriteHalf};
 
 type Answer = Response<Full<Bytes>>;
 
 /// How long a request's head may take, and how long a connection may be idle between two: a place
 /// is not held for ever by half a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection as hyper reads and writes it.
+type Io = TokioIo<Join<UntilStop<Chain<Cursor<Bytes>, ReadHalf>>, WriteHalf>>;
 
 /// Serves a connection whose first bytes were read already.
 pub(super) async fn serve(server: &Arc<Server>, stream: Stream, first: Bytes) {
@@ -50,7 +47,7 @@ pub(super) async fn serve(server: &Arc<Server>, stream: Stream, first: Bytes) {
 async fn serve_within(server: &Arc<Server>, stream: Stream, first: Bytes, head_timeout: Duration) {
     let (reader, writer) = stream.into_split();
     let reader = UntilStop::new(server, Cursor::new(first).chain(reader));
-    let io = TokioIo::new(tokio::io::join(reader, writer));
+    let io: Io = TokioIo::new(tokio::io::join(reader, writer));
     let (upgraded, mut upgrades) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|request| {
         let (server, upgraded) = (Arc::clone(server), upgraded.clone());
@@ -73,8 +70,18 @@ async fn serve_within(server: &Arc<Server>, stream: Stream, first: Bytes, head_t
     }
     // The service, and with it a sender, lives on here: what was sent is there already.
     if let Ok(upgrade) = upgrades.try_recv() {
-        serve_websocket(server, upgrade).await;
+        serve_upgraded(server, upgrade).await;
     }
+}
+
+async fn serve_upgraded(server: &Arc<Server>, upgrade: hyper::upgrade::OnUpgrade) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let Ok(parts) = upgraded.downcast::<Io>() else {
+        tracing::error!("an upgraded connection is not the one that was served");
+        return;
+    };
+    let (reader, writer) = parts.io.into_inner().into_inner();
+    websocket::serve(server, reader.inner, writer, parts.read_buf.into()).await;
 }
 
 /// A reader that ends when the daemon stops.
@@ -160,36 +167,6 @@ async fn answer(
             error_reply("null", &from_error(&Error::ShuttingDown)),
         ),
         Err(_) => text(StatusCode::BAD_REQUEST, "the request's body could not be read\n"),
-    }
-}
-
-async fn serve_websocket(server: &Arc<Server>, upgrade: hyper::upgrade::OnUpgrade) {
-    let Ok(io) = upgrade.await else { return };
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_FRAME_BYTES))
-        .max_frame_size(Some(MAX_FRAME_BYTES));
-    let socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
-    let (replies, messages) = socket.split();
-    // Behind an error the stream cannot be followed: it ends there.
-    let until_error = messages.scan(false, |ended, message| {
-        let next = (!*ended).then(|| frame_of(&message));
-        *ended = message.is_err();
-        std::future::ready(next)
-    });
-    let frames = until_error.filter_map(std::future::ready);
-    let replies = replies
-        .with(|reply: String| std::future::ready(Ok::<_, WebSocketError>(Message::text(reply))));
-    converse(server, frames, replies).await;
-}
-
-/// Returns what a WebSocket message is to the protocol; pings and closes are answered below it.
-fn frame_of(message: &Result<Message, WebSocketError>) -> Option<Frame> {
-    match message {
-        Ok(Message::Text(text)) => Some(Frame::Data(text.clone().into())),
-        Ok(Message::Binary(bytes)) => Some(Frame::Data(bytes.clone())),
-        Err(WebSocketError::Capacity(_)) => Some(Frame::TooLarge),
-        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod framing;
 mod http;
 pub mod methods;
 pub mod request;
+mod websocket;
 pub mod wire_error;
 
 use std::sync::Arc;

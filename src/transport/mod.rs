@@ -4,4 +4,4 @@
 mod unix;
 
 #[cfg(unix)]
-pub use unix::{Listener, Stream, connect, prepare_home};
+pub use unix::{Listener, ReadHalf, Stream, WriteHalf, connect, prepare_home};

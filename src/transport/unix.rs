@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::error::{Error, Result};
@@ -12,6 +13,11 @@ use crate::paths::{Paths, check_socket_length};
 
 /// One connection.
 pub type Stream = UnixStream;
+
+/// The half of a connection that is read.
+pub type ReadHalf = OwnedReadHalf;
+/// The half of a connection that is written.
+pub type WriteHalf = OwnedWriteHalf;
 
 /// A bound socket. `remove` takes its file away.
 pub struct Listener {

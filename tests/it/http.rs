@@ -1,13 +1,19 @@
-//! HTTP and WebSocket: which path, which version, how a connection ends.
+//! HTTP and WebSocket: which path, which version, how a connection ends and what its close says.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aetherd::model::limits::MAX_CONTENT_BYTES;
+use aetherd::model::limits::{MAX_CONTENT_BYTES, MAX_FRAME_BYTES};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use crate::support::{Home, connect, read_message, request};
+use crate::support::{Home, connect, error_kind, read_message, request};
 
 /// The daemon gives what is in flight ten seconds; a stop that waits for nothing is far below.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -26,6 +32,22 @@ fn upgrade(path: &str, version: &str) -> String {
         "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
+}
+
+fn websocket(socket: &Path) -> WebSocket<UnixStream> {
+    tungstenite::client("ws://localhost/", connect(socket)).expect("an upgrade").0
+}
+
+/// Reads to the close, and returns the replies before it and its frame.
+fn read_to_close(socket: &mut WebSocket<UnixStream>) -> (Vec<Value>, Option<CloseFrame>) {
+    let mut replies = Vec::new();
+    loop {
+        match socket.read().expect("a close comes before the end") {
+            Message::Text(text) => replies.push(serde_json::from_str(&text).expect("JSON")),
+            Message::Close(frame) => return (replies, frame),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -122,5 +144,58 @@ fn a_call_in_flight_over_http_is_answered_at_the_stop() {
     assert_eq!(replies[0]["result"]["messages"][0]["content"], content);
     assert!(replies[1]["result"].is_object(), "{}", replies[1]);
     assert_eq!(stream.read(&mut [0]).expect("it is closed"), 0);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+}
+
+#[test]
+fn a_websocket_close_says_why() {
+    let home = Home::new();
+    let daemon = home.start();
+    let _ = &daemon;
+    let text =
+        |payload: Vec<u8>| Message::Frame(Frame::message(payload, OpCode::Data(Data::Text), true));
+    let reserved = Message::Frame(Frame::message(&b"x"[..], OpCode::Data(Data::Reserved(3)), true));
+    for (name, message, kind, code) in [
+        // Sent to its end before the answer is read, as a client that blocks does it.
+        ("too large", Message::text("x".repeat(MAX_FRAME_BYTES + 1)), "too_large", CloseCode::Size),
+        ("not UTF-8", text(b"{\xff}".to_vec()), "parse_error", CloseCode::Invalid),
+        ("not a message", reserved, "parse_error", CloseCode::Protocol),
+    ] {
+        let mut socket = websocket(&home.socket());
+        socket.send(Message::text(PING)).expect("the daemon reads");
+        socket.send(message).expect("the daemon reads");
+        let (replies, close) = read_to_close(&mut socket);
+        assert!(replies[0]["result"].is_object(), "{name}: {}", replies[0]);
+        assert_eq!(error_kind(&replies[1]["error"]), kind, "{name}");
+        assert_eq!(replies.len(), 2, "{name}");
+        let close = close.expect("a close with a code");
+        assert_eq!(close.code, code, "{name}");
+        assert!(!close.reason.is_empty(), "{name}");
+    }
+    // A client's own close comes back.
+    let mut socket = websocket(&home.socket());
+    let bye = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+    socket.close(Some(bye.clone())).expect("the daemon reads");
+    assert_eq!(read_to_close(&mut socket), (vec![], Some(bye)));
+}
+
+#[test]
+fn the_stop_closes_a_websocket_with_1001_behind_what_is_in_flight() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut idle = websocket(&home.socket());
+    idle.send(Message::text(PING)).expect("the daemon reads");
+    assert!(matches!(idle.read(), Ok(Message::Text(_))));
+    let mut busy = websocket(&home.socket());
+    let calls = [
+        request(1, "settings.set", &json!({"key": "k", "value": 1})),
+        request(2, "system.shutdown", &json!({})),
+    ];
+    busy.send(Message::text(format!("[{}]", calls.join(",")))).expect("the daemon reads");
+    let (replies, close) = read_to_close(&mut busy);
+    assert!(replies[0][0]["result"].is_object(), "{replies:?}");
+    assert_eq!(close.expect("a close with a code").code, CloseCode::Away);
+    let (replies, close) = read_to_close(&mut idle);
+    assert_eq!((replies, close.map(|close| close.code)), (vec![], Some(CloseCode::Away)));
     assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
 }
