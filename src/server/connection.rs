@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, FramedWrite};
+use tokio_util::codec::{Encoder, FramedRead, FramedWrite};
 
 use super::conversation::converse;
 use super::dispatch::error_reply;
@@ -19,6 +19,8 @@ use crate::transport::Stream;
 
 /// Bytes read from the socket at once.
 const READ_BYTES: usize = 16 * 1024;
+/// How long a refused client has to show its framing, and then to take its answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client has to close after it was hung up on.
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -29,13 +31,29 @@ pub(super) async fn serve(server: &Arc<Server>, mut stream: Stream) {
         () = server.stopping() => return,
         read = stream.read_buf(&mut first) => read,
     };
-    if !matches!(read, Ok(count) if count > 0) {
+    if read.is_err() {
         return;
     }
-    match first[0] {
-        b'C' => serve_frames(server, stream, first.freeze(), Framing::ContentLength).await,
-        letter if letter.is_ascii_alphabetic() => http::serve(server, stream, first.freeze()).await,
-        _ => serve_frames(server, stream, first.freeze(), Framing::Lines).await,
+    let Some(opening) = Opening::of(&first) else { return };
+    match opening {
+        Opening::Frames(framing) => serve_frames(server, stream, first.freeze(), framing).await,
+        Opening::Http => http::serve(server, stream, first.freeze()).await,
+    }
+}
+
+/// What a connection's first byte tells.
+enum Opening {
+    Frames(Framing),
+    Http,
+}
+
+impl Opening {
+    fn of(first: &[u8]) -> Option<Self> {
+        Some(match first.first()? {
+            b'C' => Self::Frames(Framing::ContentLength),
+            letter if letter.is_ascii_alphabetic() => Self::Http,
+            _ => Self::Frames(Framing::Lines),
+        })
     }
 }
 
@@ -50,12 +68,25 @@ async fn serve_frames(server: &Arc<Server>, stream: Stream, first: Bytes, framin
     converse(server, frames, FramedWrite::new(writer, FrameCodec::new(framing))).await;
 }
 
-/// Tells a client that all places are taken, as far as its socket takes it at once, and hangs up.
-pub(super) fn refuse(stream: &Stream) {
+/// Tells a client that all places are taken, in its own framing, and hangs up.
+///
+/// One that sends nothing for a while is told in a line.
+pub(super) async fn refuse(server: &Server, mut stream: Stream) {
+    let mut first = BytesMut::with_capacity(READ_BYTES);
+    let _ = timeout(REFUSAL_TIMEOUT, stream.read_buf(&mut first)).await;
     let error = Error::Overloaded { what: "too many connections", limit: MAX_CONNECTIONS as u64 };
-    let mut line = error_reply("null", &super::wire_error::from_error(&error));
-    line.push('\n');
-    let _ = stream.try_write(line.as_bytes());
+    let reply = error_reply("null", &super::wire_error::from_error(&error));
+    let mut answer = BytesMut::new();
+    match Opening::of(&first).unwrap_or(Opening::Frames(Framing::Lines)) {
+        Opening::Http => answer.extend_from_slice(http::unavailable(&reply).as_bytes()),
+        Opening::Frames(framing) => FrameCodec::new(framing)
+            .encode(reply, &mut answer)
+            .expect("a codec that only copies does not fail"),
+    }
+    let (mut reader, mut writer) = stream.split();
+    if matches!(timeout(REFUSAL_TIMEOUT, writer.write_all(&answer)).await, Ok(Ok(()))) {
+        hang_up(server, &mut reader, &mut writer).await;
+    }
 }
 
 /// Ends a connection whose client may still be sending.

@@ -214,6 +214,15 @@ fn switching(accepted: &str) -> Answer {
     answer
 }
 
+/// Returns the text of an answer to a connection that gets no place, and so no request read.
+pub(super) fn unavailable(body: &str) -> String {
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 fn json(status: StatusCode, body: String) -> Answer {
     with_body(status, "application/json", body)
 }

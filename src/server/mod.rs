@@ -26,6 +26,8 @@ use methods::Methods;
 
 /// How long connections have to finish what is in flight once the daemon stops.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Connections past the limit that are told so at one time; more are closed without a word.
+pub const MAX_REFUSALS: usize = 64;
 
 /// What every connection shares.
 pub struct Server {
@@ -82,6 +84,7 @@ impl Server {
 /// Serves a listener until the server is asked to stop, then finishes what is in flight.
 pub async fn run(server: Arc<Server>, listener: &Listener) {
     let mut connections = JoinSet::new();
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut number: u64 = 0;
     loop {
         let stream = tokio::select! {
@@ -99,7 +102,16 @@ pub async fn run(server: Arc<Server>, listener: &Listener) {
         };
         let Ok(place) = Arc::clone(&server.places).try_acquire_owned() else {
             tracing::warn!(limit = MAX_CONNECTIONS, "refused a connection: all places are taken");
-            connection::refuse(&stream);
+            if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
+                let server = Arc::clone(&server);
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = server.stopping() => {}
+                        () = connection::refuse(&server, stream) => {}
+                    }
+                    drop(refusal);
+                });
+            }
             continue;
         };
         number += 1;

@@ -6,6 +6,7 @@ use aetherd::model::limits::{
     MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
     MAX_IN_FLIGHT, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
 };
+use aetherd::server::MAX_REFUSALS;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -141,6 +142,32 @@ fn there_are_256_connections() {
     assert_eq!(error_kind(&reply["error"]), "overloaded");
     assert_eq!(reply["error"]["data"]["limit"], MAX_CONNECTIONS);
     assert!(refused.try_receive().is_none(), "and it is hung up on");
+    // Each is told in its own framing.
+    let line = request(1, "system.ping", &json!({})) + "\n";
+    let mut raw = connect(&home.socket());
+    raw.write_all(line.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    raw.read_to_string(&mut answer).expect("the daemon replies and hangs up");
+    assert!(answer.ends_with("}\n") && answer.contains("overloaded"), "{answer}");
+    let body = "x".repeat(1_000_000);
+    for (opening, head_says) in [
+        ("Content-Length: 1000000\r\n\r\n", "Content-Length: "),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n",
+            "HTTP/1.1 503 ",
+        ),
+    ] {
+        let mut raw = connect(&home.socket());
+        // Sent to its end before the answer is read, as a client that blocks does it.
+        raw.write_all(opening.as_bytes())
+            .and_then(|()| raw.write_all(body.as_bytes()))
+            .expect("sent");
+        let (head, reply) = read_message(&mut raw);
+        assert!(head.starts_with(head_says), "{head}");
+        let reply: Value = serde_json::from_str(&reply).expect("JSON");
+        assert_eq!(error_kind(&reply["error"]), "overloaded");
+        assert_eq!(raw.read(&mut [0]).expect("it is closed"), 0);
+    }
     for client in &mut clients {
         client.call("system.ping", json!({}));
     }
@@ -152,6 +179,36 @@ fn there_are_256_connections() {
         client.send(&request(1, "system.ping", &json!({})));
         again = client.try_receive().filter(|reply| reply.get("result").is_some());
     }
+}
+
+#[test]
+fn past_the_connections_64_are_told_at_one_time() {
+    let home = Home::new();
+    let daemon = home.start();
+    let served: Vec<LineClient> = (0..MAX_CONNECTIONS)
+        .map(|_| {
+            let mut client = daemon.client();
+            client.call("system.ping", json!({}));
+            client
+        })
+        .collect();
+    let is_told = |client: &mut LineClient| {
+        // Where it is closed already, it cannot send either.
+        let _ = client.try_send("{}");
+        client.try_receive().is_some_and(|reply| error_kind(&reply["error"]) == "overloaded")
+    };
+    // Each is being hung up on, and has some seconds for its part.
+    let mut told: Vec<LineClient> = (0..MAX_REFUSALS)
+        .map(|number| {
+            let mut client = daemon.client();
+            assert!(is_told(&mut client), "{number}");
+            client
+        })
+        .collect();
+    assert!(!is_told(&mut daemon.client()), "one past the limit");
+    drop(told.pop());
+    while !is_told(&mut daemon.client()) {}
+    drop(served);
 }
 
 #[test]
