@@ -38,7 +38,7 @@ pub struct LockInfo {
 impl HomeLock {
     /// Takes the lock, or says who has it.
     ///
-    /// Tries for a moment: a look by `is_held` is over at once, and a daemon that is ending soon.
+    /// Tries for a moment: a look by `is_held_by` is over at once, and a daemon that is ending soon.
     pub fn take(paths: &Paths) -> Result<Self> {
         let patience = Instant::now() + PATIENCE;
         let mut taken = Self::try_take(paths)?;
@@ -84,16 +84,31 @@ impl HomeLock {
         }
     }
 
-    /// True while a daemon holds the lock. Looking takes it for a moment where none does.
-    pub fn is_held(paths: &Paths) -> Result<bool> {
-        match File::options().read(true).open(paths.lock()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("opening the lock", &paths.lock(), &error)),
-            Ok(file) => match file.try_lock_shared() {
-                Ok(()) => Ok(false),
-                Err(TryLockError::WouldBlock) => Ok(true),
-                Err(TryLockError::Error(error)) => Err(Error::io("locking", &paths.lock(), &error)),
-            },
+    /// True while this run of the daemon, and not a successor of it, holds the lock.
+    ///
+    /// A daemon writes who it is before it serves, and the next holder begins by taking that away.
+    /// So what the lock says is looked at first: the lock itself is taken, for a moment, only where
+    /// no successor can be in want of it.
+    pub fn is_held_by(paths: &Paths, instance_id: &str) -> Result<bool> {
+        let path = paths.lock();
+        let failed = |action, error| Err(Error::io(action, &path, &error));
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return failed("opening the lock", error),
+            Ok(file) => file,
+        };
+        let mut text = String::new();
+        if let Err(error) = file.read_to_string(&mut text) {
+            return failed("reading the lock", error);
+        }
+        let holder = serde_json::from_str::<LockInfo>(&text).ok();
+        if holder.is_none_or(|holder| holder.instance_id != instance_id) {
+            return Ok(false);
+        }
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => failed("locking", error),
         }
     }
 

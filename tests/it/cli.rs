@@ -1,8 +1,12 @@
 //! The command line: what it prints, where, and with which exit code.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Output, Stdio};
 
+use aetherd::api::system::Limits;
+use aetherd::daemon::{HomeLock, LockInfo};
+use aetherd::paths::Paths;
 use serde_json::{Value, json};
 
 use crate::support::Home;
@@ -103,6 +107,66 @@ fn stop_returns_when_the_daemon_has_ended() {
     // The home is free at once.
     let again = home.start();
     drop(again);
+}
+
+/// A stand-in for the daemon, whose successor takes the lock before anybody can see it free.
+#[test]
+fn stop_does_not_wait_for_a_successor() {
+    let home = Home::new();
+    std::fs::create_dir(home.path().join("run")).expect("a folder");
+    let paths = Paths { home: home.path().to_owned(), socket: home.socket() };
+    let info = |instance_id: &str| LockInfo {
+        pid: std::process::id(),
+        version: "0.1.0".to_owned(),
+        protocol: 1,
+        socket: home.socket().display().to_string(),
+        instance_id: instance_id.to_owned(),
+    };
+    let lock = HomeLock::take(&paths).expect("the lock is free");
+    lock.write(&info("the one")).expect("written");
+    assert!(HomeLock::is_held_by(&paths, "the one").expect("it can be asked"));
+    let listener = UnixListener::bind(home.socket()).expect("a socket");
+    let stop = home.command().arg("stop").stdout(Stdio::piped()).spawn().expect("it starts");
+
+    let (mut stream, _) = listener.accept().expect("the command connects");
+    let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+    let mut answer = |method: &str, result: Value| {
+        let line = lines.next().expect("a call").expect("the command sends");
+        let call: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(call["method"], method);
+        let reply = json!({"jsonrpc": "2.0", "id": call["id"], "result": result});
+        writeln!(stream, "{reply}").expect("the command reads");
+    };
+    let limits = serde_json::to_value(Limits::current()).expect("JSON");
+    answer(
+        "system.hello",
+        json!({
+            "name": "aetherd", "version": "0.1.0", "protocol": 1, "instance_id": "the one", "limits": limits,
+            "paths": {"home": home.path(), "database": home.path().join("ide.db"), "socket": home.socket()},
+        }),
+    );
+    drop(lock);
+    let successor = HomeLock::take(&paths).expect("the lock is free");
+    assert!(!HomeLock::is_held_by(&paths, "the one").expect("it can be asked"));
+    successor.write(&info("the next")).expect("written");
+    answer("system.shutdown", json!({"stopping": true}));
+    let output = stop.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "stopped\n"));
+    assert!(HomeLock::is_held_by(&paths, "the next").expect("it can be asked"));
+}
+
+/// With `--socket` alone the daemon may be that of another home, whose end is waited for.
+#[test]
+fn stop_waits_for_the_daemon_at_the_socket_whatever_its_home() {
+    let home = Home::new();
+    let elsewhere = Home::new();
+    let mut daemon = home.start();
+    let socket = home.socket().display().to_string();
+    let output = run(&elsewhere, &["--socket", &socket, "stop"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "stopped\n"));
+    // Its socket is taken away before it gives up the lock.
+    assert!(!home.socket().exists());
+    assert_eq!(daemon.wait().code(), Some(0));
 }
 
 #[test]
