@@ -31,22 +31,32 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
         (
             "stored",
             format!(
-                "{} sessions, {} messages, {} projects, {} settings",
-                stored.sessions, stored.messages, stored.projects, stored.settings
+                "{}, {}, {}, {}",
+                counted(stored.sessions, "session"),
+                counted(stored.messages, "message"),
+                counted(stored.projects, "project"),
+                counted(stored.settings, "setting")
             ),
         ),
         ("connections", status.connections.to_string()),
         (
             "writes",
             format!(
-                "{} in {} transactions, {} waiting",
-                status.writes, status.groups, status.queued_writes
+                "{} in {}, {} waiting",
+                status.writes,
+                counted(status.groups, "transaction"),
+                status.queued_writes
             ),
         ),
     ] {
         output::line(&format!("{name:<12}{value}"))?;
     }
     Ok(())
+}
+
+fn counted(count: impl Into<i128>, noun: &str) -> String {
+    let count = count.into();
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn duration(millis: i64) -> String {
@@ -82,7 +92,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_durations_read_well() {
+    fn counts_sizes_and_durations_read_well() {
+        assert_eq!(counted(0, "session"), "0 sessions");
+        assert_eq!(counted(1, "session"), "1 session");
+        assert_eq!(counted(2, "message"), "2 messages");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(5 << 40), "5.0 TiB");

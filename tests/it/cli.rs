@@ -175,6 +175,11 @@ fn status_is_for_people_and_for_programs() {
     let daemon = home.start();
     let text = out(&run(&home, &["status"]));
     assert!(text.contains("0 sessions, 0 messages"), "{text}");
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("settings.set", json!({"key": "k", "value": 1}));
+    let text = out(&run(&home, &["status"]));
+    assert!(text.contains("1 session, 0 messages, 0 projects, 1 setting\n"), "{text}");
     assert!(text.contains(&daemon.pid().to_string()), "{text}");
     let status: Value =
         serde_json::from_str(&out(&run(&home, &["--json", "status"]))).expect("JSON");
