@@ -39,20 +39,15 @@ pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
         readers: config.readers,
     })?;
     let server = Server::new(store, config.paths.clone(), methods);
-    let listener = match Listener::bind(&config.paths.socket).await {
+    let listener = match listen(config, &lock, &server).await {
         Ok(listener) => listener,
         Err(error) => {
-            server.store.close().await?;
+            if let Err(error) = server.store.close().await {
+                tracing::error!(%error, "closing the database failed");
+            }
             return Err(error);
         }
     };
-    lock.write(&LockInfo {
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        protocol: api::PROTOCOL,
-        socket: config.paths.socket.display().to_string(),
-        instance_id: server.instance_id.clone(),
-    })?;
     tracing::info!(
         socket = %config.paths.socket.display(),
         database = %config.paths.database().display(),
@@ -61,6 +56,23 @@ pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
         "ready"
     );
     Ok(Daemon { server, listener, _lock: lock })
+}
+
+/// Binds the socket and writes who listens there into the lock: both, or neither.
+async fn listen(config: &Config, lock: &HomeLock, server: &Server) -> Result<Listener> {
+    let listener = Listener::bind(&config.paths.socket).await?;
+    let written = lock.write(&LockInfo {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: api::PROTOCOL,
+        socket: config.paths.socket.display().to_string(),
+        instance_id: server.instance_id.clone(),
+    });
+    if let Err(error) = written {
+        listener.remove();
+        return Err(error);
+    }
+    Ok(listener)
 }
 
 impl Daemon {

@@ -97,10 +97,11 @@ fn check_all(client: &mut LineClient, stored: &[String]) {
 #[test]
 fn a_disk_that_is_full_at_the_start_is_said_and_loses_nothing() {
     let home = Home::new();
-    {
-        let daemon = home.start();
-        daemon.client().call("session.start", json!({"id": "s", "kind": "chat"}));
-    }
+    let mut daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("system.shutdown", json!({}));
+    assert_eq!(daemon.wait().code(), Some(0));
     // No file may grow at all.
     let binary = home.command();
     let mut command = Command::new("sh");
@@ -111,7 +112,11 @@ fn a_disk_that_is_full_at_the_start_is_said_and_loses_nothing() {
         .args(binary.get_args())
         .arg("serve");
     let output = command.output().expect("the shell runs");
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    // The database opens, and the lock, which comes last, is what cannot be written.
+    assert!(error.contains("writing the lock"), "{error}");
+    assert!(!home.socket().exists(), "a socket at which nobody listens was left");
     let daemon = home.start();
     assert_eq!(daemon.client().call("session.get", json!({"id": "s"}))["id"], "s");
 }
