@@ -72,13 +72,13 @@ fn publish(unfinished: &Path, path: &Path) -> Result<()> {
 
 /// Flushes a folder's entries, so that a new name survives a power loss.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
 /// Windows has no such call; its file systems keep names in order.
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 

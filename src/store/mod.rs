@@ -58,6 +58,11 @@ impl Store {
         let engine: Arc<dyn Engine> = engine::open(options.engine, &options.database)?;
         let mut connection = engine.connect()?;
         migrations::run(connection.as_mut(), options)?;
+        // The engine flushes what is in its files, not that they are there: a power loss could
+        // take the database with all that was acknowledged.
+        let folder = options.database.parent().expect("a file lies in a folder");
+        backup::sync_folder(folder)
+            .map_err(|error| Error::io("flushing the folder", folder, &error))?;
         let writer = Writer::start(connection)?;
         let readers = Readers::start(&engine, options.readers.max(1))?;
         Ok(Self {

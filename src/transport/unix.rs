@@ -1,5 +1,6 @@
 //! The Unix domain socket: 0600 in a 0700 folder of the user's, same-user peers only.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -116,11 +117,19 @@ fn bind_closed(made: &Path, socket: &Path) -> io::Result<UnixListener> {
 /// Makes the home and its `run` folder, and closes what the daemon makes from now on to others.
 ///
 /// A home that exists stays as it is, since the IDE keeps more in it; the database in it is closed
-/// to others.
+/// to others. A home that is made is flushed to the disk: what is stored in it later must not be
+/// lost with it.
 pub fn prepare_home(paths: &Paths) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let missing: Vec<&Path> =
+        paths.home.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::create_dir_all(&paths.home)
         .map_err(|error| Error::io("creating the home", &paths.home, &error))?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        File::open(parent)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| Error::io("flushing the folder", parent, &error))?;
+    }
     secure_folder(&paths.run_folder())?;
     let database = paths.database();
     for file in [crate::paths::log_of(&database), database] {

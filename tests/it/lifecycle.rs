@@ -160,6 +160,35 @@ fn files_are_closed_to_others() {
     assert!(error.contains("chmod 700"), "{error}");
 }
 
+/// A power loss must not take the entry of a file whose bytes were flushed. Runs where `strace`
+/// can tell what is flushed.
+#[test]
+fn new_files_are_flushed_with_their_folders() {
+    let home = Home::new();
+    let top = home.path().canonicalize().expect("it exists");
+    let (middle, made) = (top.join("new"), top.join("new/home"));
+    // An import is a daemon for as long as it takes.
+    let output = std::process::Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=openat,fsync", env!("CARGO_BIN_EXE_aetherd"), "--home"])
+        .arg(&made)
+        .arg("import")
+        .arg(&top)
+        .output();
+    let Some(calls) = output.ok().map(|output| said(&output)).filter(|it| it.contains("openat"))
+    else {
+        say_skipped("new_files_are_flushed_with_their_folders", "strace");
+        return;
+    };
+    let flushed = |calls: &str, folder: &Path| {
+        calls.lines().any(|call| {
+            call.contains("fsync(") && call.contains(&format!("<{}>", folder.display()))
+        })
+    };
+    let log = calls.find("ide.db-wal").expect("the database's log is opened");
+    assert!(flushed(&calls[log..], &made), "{calls}");
+    assert!(flushed(&calls, &middle) && flushed(&calls, &top), "{calls}");
+}
+
 /// Runs as root only, since only root can be somebody else.
 #[test]
 fn another_user_is_refused_and_root_is_not() {
