@@ -1,9 +1,10 @@
 //! The Unix domain socket: 0600 in a 0700 folder of the user's, same-user peers only.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -12,9 +13,12 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::error::{Error, Result};
 use crate::paths::{Paths, check_socket_length};
 
+/// How long a daemon waits for its turn to bind; a turn takes a moment.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// One connection.
 pub type Stream = UnixStream;
-
 /// The half of a connection that is read.
 pub type ReadHalf = OwnedReadHalf;
 /// The half of a connection that is written.
@@ -46,39 +50,32 @@ async fn probe(socket: &Path) -> bool {
 impl Listener {
     /// Binds the socket. Call it only under the home's lock.
     ///
-    /// What lies at the path is taken away only where it is a socket at which nobody listens.
-    /// The socket is made under another name, closed to others, and then put in place: there is
-    /// no moment at which another user could connect.
+    /// That lock keeps the daemons of one home apart, not those of two homes with one `--socket`.
+    /// So those that bind in one folder take turns, and each in its turn
+    ///
+    /// 1. makes its socket under a name of its own and closes it to others, so that there is no
+    ///    moment at which another user could connect;
+    /// 2. links it to its path, which fails where anything lies there, and is then done;
+    /// 3. looks at what lies there: it gives up if that is no socket or if somebody listens, and
+    ///    else takes it away and goes back to 2.
+    ///
+    /// Of two that race, the second finds the socket of the first when its turn comes, and
+    /// somebody listening. Without turns both could find the same dead socket in 3, and the slower
+    /// would take away what the faster has put there since. A program that takes no turns can meet
+    /// that still, between the look and the taking away; but what is bound is never replaced by 2.
     pub async fn bind(socket: &Path) -> Result<Self> {
         check_socket_length(socket)?;
         let folder = socket
             .parent()
             .ok_or_else(|| Error::Startup("the socket path has no folder".to_owned()))?;
-        secure_folder(folder)?;
-        match std::fs::symlink_metadata(socket) {
-            Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
-                if probe(socket).await {
-                    return Err(Error::Startup(format!(
-                        "another process listens at {}; stop it with `aetherd stop`, or choose another --socket",
-                        socket.display()
-                    )));
-                }
-            }
-            Ok(_) => {
-                return Err(Error::Startup(format!(
-                    "{} exists and is not a socket; move it away or choose another --socket",
-                    socket.display()
-                )));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("looking at", socket, &error)),
-        }
         let made = folder.join(format!(".s{}", std::process::id()));
-        let bound = bind_closed(&made, socket);
-        if bound.is_err() {
-            let _ = std::fs::remove_file(&made);
-        }
-        let inner = bound.map_err(|error| Error::io("binding the socket", socket, &error))?;
+        check_socket_length(&made)?;
+        secure_folder(folder)?;
+        let _turn = take_turn(folder).await?;
+        let bound = bind_closed(&made, socket).await;
+        // Where it was put in place, this takes its second name away.
+        let _ = std::fs::remove_file(&made);
+        let inner = bound?;
         let file = std::fs::symlink_metadata(socket)
             .map_err(|error| Error::io("looking at", socket, &error))?;
         Ok(Self { inner, path: socket.to_owned(), file_id: (file.dev(), file.ino()) })
@@ -106,12 +103,73 @@ impl Listener {
     }
 }
 
-fn bind_closed(made: &Path, socket: &Path) -> io::Result<UnixListener> {
+/// Waits until no other daemon binds in the folder. The turn ends when what is returned is dropped.
+async fn take_turn(folder: &Path) -> Result<File> {
+    let turn =
+        File::open(folder).map_err(|error| Error::io("opening the folder", folder, &error))?;
+    let patience = Instant::now() + TURN_PATIENCE;
+    loop {
+        match turn.try_lock() {
+            Ok(()) => return Ok(turn),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Startup(format!(
+                    "another process has locked the folder {}; try again, or choose a --socket in \
+                     another folder",
+                    folder.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => {
+                // Some network file systems lock no folders; a daemon alone needs no turns.
+                tracing::warn!(%error, folder = %folder.display(), "cannot lock the folder");
+                return Ok(turn);
+            }
+        }
+    }
+}
+
+async fn bind_closed(made: &Path, socket: &Path) -> Result<UnixListener> {
+    let failed = |error| Error::io("binding the socket", socket, &error);
     let _ = std::fs::remove_file(made);
-    let listener = UnixListener::bind(made)?;
-    std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(made, socket)?;
-    Ok(listener)
+    let listener = UnixListener::bind(made).map_err(failed)?;
+    std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    loop {
+        match std::fs::hard_link(made, socket) {
+            Ok(()) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                clear_stale(socket).await?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Takes away what lies at the path, where it is a socket at which nobody listens.
+async fn clear_stale(socket: &Path) -> Result<()> {
+    let found = match std::fs::symlink_metadata(socket) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|error| Error::io("looking at", socket, &error))?,
+    };
+    if !found.file_type().is_socket() {
+        return Err(Error::Startup(format!(
+            "{} exists and is not a socket; move it away or choose another --socket",
+            socket.display()
+        )));
+    }
+    if probe(socket).await {
+        return Err(Error::Startup(format!(
+            "another process listens at {}; stop it with `aetherd stop`, or choose another --socket",
+            socket.display()
+        )));
+    }
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("removing the stale socket", socket, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the home and its `run` folder, and closes what the daemon makes from now on to others.

@@ -1,7 +1,7 @@
 //! The daemon's life: one a home, clean stops, sockets that are safe, panics that are contained.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -10,8 +10,9 @@ use aetherd::api::system::NoParams;
 use aetherd::api::{Access, ErrorKind, Example, Method};
 use aetherd::config::Config;
 use aetherd::daemon;
-use aetherd::paths::{Environment, Paths};
+use aetherd::paths::{Environment, MAX_SOCKET_PATH_BYTES, Paths};
 use aetherd::server::methods::Methods;
+use aetherd::transport::Listener;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -140,6 +141,56 @@ fn a_socket_path_that_is_too_long_says_what_to_do() {
         "{error}"
     );
     assert!(!Path::new(&long).exists());
+}
+
+/// The socket is made under a name of its own, which can be the longer one.
+#[test]
+fn a_folder_that_is_too_long_to_make_a_socket_in_says_what_to_do() {
+    let home = Home::new();
+    // With `/a` behind it, it fits to the byte; with `/.s` and a process id it does not.
+    let name = "f".repeat(MAX_SOCKET_PATH_BYTES - home.path().as_os_str().len() - "//a".len());
+    let socket = home.path().join(name).join("a");
+    assert_eq!(socket.as_os_str().len(), MAX_SOCKET_PATH_BYTES);
+    let error = refused(&home, &["--socket", &socket.display().to_string()]);
+    assert!(error.contains("a socket's address holds") && error.contains("--socket"), "{error}");
+}
+
+/// The daemons of two homes can be told to use one socket: it is never taken from a live one.
+#[test]
+fn binders_that_race_for_a_stale_socket_leave_one() {
+    const RACERS: usize = 4;
+    let home = Home::new();
+    set_mode(home.path(), 0o700);
+    let socket = home.path().join("a.sock");
+    for round in 0..25 {
+        drop(UnixListener::bind(&socket).expect("a socket that is stale from now on"));
+        let start = std::sync::Barrier::new(RACERS);
+        let race = || {
+            let runtime = runtime();
+            start.wait();
+            let bound = runtime.block_on(Listener::bind(&socket));
+            (bound, runtime)
+        };
+        let racers = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..RACERS).map(|_| scope.spawn(race)).collect();
+            racers.into_iter().map(|racer| racer.join().expect("no panic")).collect::<Vec<_>>()
+        });
+        let mut winners = racers.iter().filter_map(|(bound, runtime)| match bound {
+            Ok(listener) => Some((listener, runtime)),
+            Err(error) => {
+                assert!(error.to_string().contains("another process listens"), "{error}");
+                None
+            }
+        });
+        let (listener, runtime) = winners.next().expect("one wins");
+        assert!(winners.next().is_none(), "round {round}: a live socket was replaced");
+        let connected = UnixStream::connect(&socket).expect("the winner's socket is in place");
+        runtime.block_on(listener.accept()).expect("and it is the winner who accepts");
+        drop(connected);
+        listener.remove();
+        let left: Vec<_> = std::fs::read_dir(home.path()).expect("a folder").collect();
+        assert!(left.is_empty(), "round {round}: {left:?}");
+    }
 }
 
 #[test]
