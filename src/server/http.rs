@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use super::Server;
+use super::allowance::Allowance;
 use super::conversation::converse;
 use super::dispatch::{accept, error_reply};
 use super::framing::Frame;
@@ -89,10 +90,13 @@ async fn answer(
         );
     }
     match Limited::new(request.into_body(), MAX_FRAME_BYTES).collect().await {
-        Ok(body) => match accept(server, &body.to_bytes()).await.reply().await {
-            Some(reply) => json(StatusCode::OK, reply),
-            None => empty(StatusCode::NO_CONTENT),
-        },
+        Ok(body) => {
+            match accept(server, &body.to_bytes(), &Allowance::of_connection()).await.reply().await
+            {
+                Some(reply) => json(StatusCode::OK, reply.json),
+                None => empty(StatusCode::NO_CONTENT),
+            }
+        }
         Err(error) if error.is::<http_body_util::LengthLimitError>() => json(
             StatusCode::PAYLOAD_TOO_LARGE,
             error_reply("null", &frame_too_large(MAX_FRAME_BYTES)),

@@ -1,5 +1,6 @@
 //! The server: accepts connections, tells the framings apart, dispatches calls.
 
+pub mod allowance;
 mod connection;
 mod conversation;
 pub mod dispatch;
@@ -65,6 +66,11 @@ impl Server {
         let mut stop = self.stop.subscribe();
         // The sender lives as long as the server, so this ends only with a true.
         let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// True once the server was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
     }
 
     /// Connections open now.
