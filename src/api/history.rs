@@ -103,8 +103,8 @@ method! {
 method! {
     /// Pages through a session's messages, in either order.
     ///
-    /// A page ends early where its content would pass the page's bytes (`system.hello` tells how
-    /// many); the cursor goes on from there.
+    /// A page ends early where its JSON would pass the page's bytes (`system.hello` tells how many);
+    /// the cursor goes on from there. A message that is larger by itself is a page of its own.
     Page = "history.page", Read, PageParams => MessagePage,
     errors: [NotFound],
     example: r#"{"session_id": "ses-1", "limit": 1}"# => r#"{

@@ -47,7 +47,7 @@ pub struct Limits {
     pub outbound_bytes: u64,
     /// Items on one page.
     pub page_items: u64,
-    /// Bytes of content on one page.
+    /// Bytes of one page's JSON, where it has more than one item.
     pub page_bytes: u64,
     /// Messages in one `message.append_many`.
     pub append_many: u64,
@@ -219,6 +219,8 @@ method! {
 
 method! {
     /// Has the engine check the whole database file. Takes seconds on a large one; others are served meanwhile.
+    ///
+    /// One check runs at a time; the next waits for it.
     Check = "system.check", Read, NoParams => CheckReport,
     errors: [],
     example: r#"{}"# => r#"{"ok": true, "problems": []}"#,

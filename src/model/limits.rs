@@ -10,8 +10,13 @@ pub const MAX_BATCH_CALLS: usize = 100;
 pub const MAX_CONNECTIONS: usize = 256;
 /// Calls in flight on one connection; past it the connection is not read.
 pub const MAX_IN_FLIGHT: usize = 64;
-/// Bytes of replies that wait for one slow reader; past it the connection is not read.
+/// Bytes that one connection holds: writes that wait and replies it has not taken. Past it the
+/// connection is not read, and reads wait.
 pub const MAX_OUTBOUND_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of replies of one batch; the calls past it are refused.
+pub const MAX_BATCH_REPLY_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes that one connection holds, past which what cannot wait is refused.
+pub const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 /// Characters of an id.
 pub const MAX_ID_CHARS: usize = 128;
 /// Bytes of a title, name, kind, model, or setting's key.
@@ -26,11 +31,11 @@ pub const MAX_SET_MANY: usize = 1000;
 pub const MAX_PAGE_ITEMS: u32 = 1000;
 /// Items on one page when the client does not say.
 pub const DEFAULT_PAGE_ITEMS: u32 = 50;
-/// Bytes of content on one page; the page ends before the item that passes it.
+/// Bytes of one page's JSON; the page ends before the item that passes it, but has always one.
 pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Writes in one transaction.
 pub const MAX_GROUP_WRITES: usize = 256;
-/// Bytes of params in one transaction.
+/// Bytes of params in one transaction; likewise of what it writes.
 pub const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Writes that wait for the writer; past it connections are not read.
 pub const MAX_QUEUED_WRITES: usize = 4096;

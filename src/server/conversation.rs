@@ -2,24 +2,26 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use futures_util::stream::FuturesUnordered;
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 
 use super::Server;
-use super::dispatch::{accept, error_reply};
+use super::allowance::Allowance;
+use super::dispatch::{Charged, Pending, accept};
 use super::framing::Frame;
 use super::wire_error::{error_object, frame_too_large};
 use crate::api::ErrorKind;
-use crate::model::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT, MAX_OUTBOUND_BYTES};
+use crate::model::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT};
 
 /// Carries on a conversation until its stream ends or the server stops, then sends what is due.
 ///
 /// No frame is read while too many calls are in flight or too many bytes wait to be sent: the
-/// client's own writes then wait.
+/// client's own writes then wait. A client that takes no more replies loses those, never a write:
+/// what it sent before is read to the end and carried out.
 pub(super) async fn converse<S, E>(
     server: &Arc<Server>,
     frames: impl Stream<Item = Frame>,
@@ -27,6 +29,7 @@ pub(super) async fn converse<S, E>(
 ) where
     S: Sink<String, Error = E>,
 {
+    let allowance = Allowance::of_connection();
     let mut frames = pin!(frames);
     let mut replies = pin!(replies);
     let mut stopping = pin!(server.stopping());
@@ -41,70 +44,95 @@ pub(super) async fn converse<S, E>(
                 calls -= done;
                 outbound.push(reply);
             }
-            sent = poll_fn(|context| {
-                while let Some(next) = outbound.queue.front() {
-                    if ready!(replies.as_mut().poll_ready(context)).is_err() {
-                        return Poll::Ready(false);
-                    }
-                    outbound.bytes -= next.len();
-                    let next = outbound.queue.pop_front().expect("there is a front");
-                    if replies.as_mut().start_send(next).is_err() {
-                        return Poll::Ready(false);
-                    }
+            sent = poll_fn(|context| outbound.poll_send(replies.as_mut(), context)), if !outbound.is_flushed => {
+                if sent.is_err() {
+                    outbound = Outbound::closed();
+                    in_flight.clear();
+                    calls = 0;
                 }
-                replies.as_mut().poll_flush(context).map(|flushed| flushed.is_ok())
-            }), if !outbound.is_flushed => {
-                if !sent {
-                    // The client is gone. What was read is carried out all the same; what it
-                    // sent and was not read yet is not.
-                    return;
-                }
-                outbound.is_flushed = true;
             }
-            () = &mut stopping, if reading => reading = false,
-            frame = frames.next(), if reading && calls < MAX_IN_FLIGHT && outbound.bytes < MAX_OUTBOUND_BYTES => {
-                match frame {
-                    None => reading = false,
-                    Some(Frame::Data(frame)) => {
-                        let pending = accept(server, &frame).await;
-                        let count = pending.calls();
-                        calls += count;
-                        in_flight.push(async move { (pending.reply().await, count) });
-                    }
-                    Some(Frame::TooLarge) => {
-                        outbound.push(Some(error_reply("null", &frame_too_large(MAX_FRAME_BYTES))));
-                    }
-                    Some(Frame::Broken(problem)) => {
-                        let error = error_object(ErrorKind::ParseError, problem, &[]);
-                        outbound.push(Some(error_reply("null", &error)));
-                        reading = false;
-                    }
+            () = &mut stopping, if reading => {
+                // What has arrived by now is answered too; from here on with `shutting_down`.
+                reading = false;
+                while calls < MAX_IN_FLIGHT
+                    && let Some(Some(frame)) = frames.next().now_or_never()
+                {
+                    let pending = read(server, &allowance, frame).await;
+                    calls += pending.calls();
+                    in_flight.push(settle(pending));
                 }
+            }
+            frame = frames.next(), if reading && calls < MAX_IN_FLIGHT && allowance.has_room() => {
+                let Some(frame) = frame else {
+                    reading = false;
+                    continue;
+                };
+                let pending = read(server, &allowance, frame).await;
+                calls += pending.calls();
+                in_flight.push(settle(pending));
             }
         }
     }
     let _ = replies.close().await;
 }
 
+/// Reads a frame and queues its work.
+async fn read(server: &Arc<Server>, allowance: &Arc<Allowance>, frame: Frame) -> Pending {
+    let error = match frame {
+        Frame::Data(frame) => return accept(server, &frame, allowance).await,
+        Frame::TooLarge => frame_too_large(MAX_FRAME_BYTES),
+        Frame::Broken(problem) => error_object(ErrorKind::ParseError, problem, &[]),
+    };
+    Pending::answered(error, allowance)
+}
+
+/// Waits for a frame's reply, and returns it with the number of its calls.
+async fn settle(pending: Pending) -> (Option<Charged>, usize) {
+    let calls = pending.calls();
+    (pending.reply().await, calls)
+}
+
 /// Replies that wait to be sent.
 struct Outbound {
-    queue: VecDeque<String>,
-    bytes: usize,
+    queue: VecDeque<Charged>,
     is_flushed: bool,
+    is_closed: bool,
 }
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, is_flushed: true }
+        Self { queue: VecDeque::new(), is_flushed: true, is_closed: false }
     }
 }
 
 impl Outbound {
-    fn push(&mut self, reply: Option<String>) {
-        if let Some(reply) = reply {
-            self.bytes += reply.len();
+    /// Returns a queue that drops what it is given.
+    fn closed() -> Self {
+        Self { is_closed: true, ..Self::default() }
+    }
+
+    fn push(&mut self, reply: Option<Charged>) {
+        if let Some(reply) = reply.filter(|_| !self.is_closed) {
             self.queue.push_back(reply);
             self.is_flushed = false;
         }
+    }
+
+    /// Sends all that waits, as far as the client takes it.
+    fn poll_send<S: Sink<String>>(
+        &mut self,
+        mut replies: Pin<&mut S>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), S::Error>> {
+        while !self.queue.is_empty() {
+            ready!(replies.as_mut().poll_ready(context))?;
+            if let Some(Charged { json, charge }) = self.queue.pop_front() {
+                replies.as_mut().start_send(json)?;
+                drop(charge);
+            }
+        }
+        ready!(replies.poll_flush(context))?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,85 +1,161 @@
 //! Dispatches a frame: call, notification or batch. Every reply carries its id, panics included.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use jsonrpsee_types::ErrorObjectOwned;
 
 use super::Server;
-use super::methods::Work;
+use super::allowance::{Allowance, Charge};
+use super::methods::{ReadJob, Work, WriteJob};
 use super::request::{Entry, Incoming, Invalid, Request, parse};
 use super::wire_error::{error_object, from_error};
 use crate::api::ErrorKind;
 use crate::error::{Error, Result};
-use crate::store::{PendingRead, PendingWrite};
+use crate::store::{PendingRead, PendingWrite, ReadTx};
 
 /// A frame whose writes are queued and whose reply is yet to come.
 pub enum Pending {
     /// One reply, or none.
     Single(PendingCall),
     /// The replies of a batch, in the order of its calls.
-    Batch(Vec<PendingCall>),
+    Batch(Vec<PendingCall>, Arc<Allowance>),
 }
 
 /// One call whose write is queued and whose reply is yet to come.
 pub struct PendingCall {
-    /// The id's JSON text; `None` where no reply is wanted.
-    id: Option<String>,
+    /// The id; `None` where no reply is wanted.
+    id: Option<Charged>,
     outcome: Outcome,
+    allowance: Arc<Allowance>,
 }
 
 enum Outcome {
     Done(Result<String>),
     Refused(ErrorObjectOwned),
-    Read(PendingRead<String>),
-    Write(PendingWrite<String>),
+    Read(Read),
+    Write(PendingWrite<Charged>),
+}
+
+/// A JSON text, such as a reply on its way, charged to its connection as long as it is held.
+#[derive(Debug)]
+pub struct Charged {
+    /// The text.
+    pub json: String,
+    /// What it takes of the connection's allowance.
+    pub charge: Charge,
+}
+
+/// A queued read, which is queued again where its reply finds no room.
+struct Read {
+    pending: PendingRead<ReadOutcome>,
+    is_long: bool,
+    server: Arc<Server>,
+    allowance: Arc<Allowance>,
+}
+
+/// What a reader made of a read.
+enum ReadOutcome {
+    Made(Charged),
+    /// There is no room for another reply yet.
+    Later(ReadJob),
+}
+
+/// Who is asking, and what the results are charged to: the connection or one batch of it.
+struct Caller<'a> {
+    server: &'a Arc<Server>,
+    allowance: &'a Arc<Allowance>,
 }
 
 /// Reads a frame and queues its work.
 ///
 /// When this returns, the frame's writes have their place in the order. Dropping what it returns
 /// loses the reply, never a write.
-pub async fn accept(server: &Arc<Server>, frame: &[u8]) -> Pending {
+pub async fn accept(server: &Arc<Server>, frame: &[u8], allowance: &Arc<Allowance>) -> Pending {
     match parse(frame) {
-        Incoming::Single(entry) => Pending::Single(accept_entry(server, entry).await),
+        Incoming::Single(entry) => {
+            let caller = Caller { server, allowance };
+            Pending::Single(caller.accept(entry).await)
+        }
         Incoming::Batch(entries) => {
+            let batch = allowance.of_batch();
+            let caller = Caller { server, allowance: &batch };
             let mut calls = Vec::with_capacity(entries.len());
             for entry in entries {
-                calls.push(accept_entry(server, entry).await);
+                calls.push(caller.accept(entry).await);
             }
-            Pending::Batch(calls)
+            Pending::Batch(calls, Arc::clone(allowance))
         }
     }
 }
 
-async fn accept_entry(server: &Arc<Server>, entry: Entry<'_>) -> PendingCall {
-    match entry {
-        Entry::Invalid(Invalid { id, error }) => {
-            PendingCall { id: Some(id), outcome: Outcome::Refused(error) }
-        }
-        Entry::Request(request) => {
-            let id = request.id.map(str::to_owned);
-            PendingCall { id, outcome: accept_request(server, &request).await }
-        }
+impl Caller<'_> {
+    async fn accept(&self, entry: Entry<'_>) -> PendingCall {
+        let (id, outcome) = match entry {
+            Entry::Invalid(Invalid { id, error }) => (Some(id), Outcome::Refused(error)),
+            Entry::Request(request) => {
+                (request.id.map(str::to_owned), self.accept_request(&request).await)
+            }
+        };
+        let id = id.map(|id| Charged::new(id, self.allowance));
+        PendingCall { id, outcome, allowance: Arc::clone(self.allowance) }
     }
-}
 
-async fn accept_request(server: &Arc<Server>, request: &Request<'_>) -> Outcome {
-    let params = request.params.unwrap_or("{}");
-    let prepared =
-        catch_unwind(AssertUnwindSafe(|| server.methods.prepare(server, &request.method, params)));
-    let queued = match prepared {
-        Err(_) => Err(Error::Internal(format!("the method {} panicked", request.method))),
-        Ok(None) => return Outcome::Refused(no_such_method(&request.method)),
-        Ok(Some(Err(error))) => Err(error),
-        Ok(Some(Ok(Work::Done(result)))) => Ok(Outcome::Done(Ok(result))),
-        Ok(Some(Ok(Work::Read(job)))) => server.store.queue_read(job).await.map(Outcome::Read),
-        Ok(Some(Ok(Work::Write(job)))) => {
-            server.store.queue_write(params.len(), job).await.map(Outcome::Write)
+    async fn accept_request(&self, request: &Request<'_>) -> Outcome {
+        let Self { server, .. } = self;
+        if server.is_stopping() {
+            return Outcome::Done(Err(Error::ShuttingDown));
         }
-    };
-    queued.unwrap_or_else(|error| Outcome::Done(Err(error)))
+        let params = request.params.unwrap_or("{}");
+        let prepared = catch_unwind(AssertUnwindSafe(|| {
+            server.methods.prepare(server, &request.method, params)
+        }));
+        let queued = match prepared {
+            Err(_) => Err(Error::Internal(format!("the method {} panicked", request.method))),
+            Ok(None) => return Outcome::Refused(no_such_method(&request.method)),
+            Ok(Some(Err(error))) => Err(error),
+            Ok(Some(Ok(Work::Done(result)))) => Ok(Outcome::Done(Ok(result))),
+            Ok(Some(Ok(Work::Read(job)))) => {
+                let work = charged(job, self.allowance);
+                self.read(server.store.queue_read(work).await, false)
+            }
+            Ok(Some(Ok(Work::LongRead(job)))) => {
+                let work = charged(job, self.allowance);
+                self.read(server.store.queue_long_read(work).await, true)
+            }
+            Ok(Some(Ok(Work::Write(job)))) => {
+                self.queue_write(params.len(), job, request.id.is_some()).await.map(Outcome::Write)
+            }
+        };
+        queued.unwrap_or_else(|error| Outcome::Done(Err(error)))
+    }
+
+    fn read(&self, queued: Result<PendingRead<ReadOutcome>>, is_long: bool) -> Result<Outcome> {
+        let (server, allowance) = (Arc::clone(self.server), Arc::clone(self.allowance));
+        queued.map(|pending| Outcome::Read(Read { pending, is_long, server, allowance }))
+    }
+
+    async fn queue_write(
+        &self,
+        bytes: usize,
+        job: WriteJob,
+        is_answered: bool,
+    ) -> Result<PendingWrite<Charged>> {
+        let allowance = Arc::clone(self.allowance);
+        // What waits for the writer counts until the reply does.
+        let waiting = Mutex::new(Some(allowance.charge(bytes)));
+        self.server
+            .store
+            .queue_write(bytes, move |tx| {
+                waiting.lock().expect("no holder of the lock panics").take();
+                allowance.admit()?;
+                let result = job(tx)?;
+                let result = if is_answered { result } else { String::new() };
+                Ok(Charged::new(result, &allowance))
+            })
+            .await
+    }
 }
 
 fn no_such_method(name: &str) -> ErrorObjectOwned {
@@ -92,48 +168,112 @@ fn no_such_method(name: &str) -> ErrorObjectOwned {
 }
 
 impl Pending {
+    /// Returns what needs no work: the reply is there.
+    pub fn answered(error: ErrorObjectOwned, allowance: &Arc<Allowance>) -> Self {
+        Self::Single(PendingCall {
+            id: Some(Charged::new("null".to_owned(), allowance)),
+            outcome: Outcome::Refused(error),
+            allowance: Arc::clone(allowance),
+        })
+    }
+
     /// How many calls are in flight.
     pub fn calls(&self) -> usize {
         match self {
             Self::Single(_) => 1,
-            Self::Batch(calls) => calls.len(),
+            Self::Batch(calls, _) => calls.len(),
         }
     }
 
-    /// Waits for the work and returns the reply's JSON; `None` where none is due.
-    pub async fn reply(self) -> Option<String> {
+    /// Waits for the work and returns the reply; `None` where none is due.
+    pub async fn reply(self) -> Option<Charged> {
         match self {
             Self::Single(call) => call.reply().await,
-            Self::Batch(calls) => {
-                let replies: Vec<String> = join_all(calls.into_iter().map(PendingCall::reply))
+            Self::Batch(calls, allowance) => {
+                let replies: Vec<Charged> = join_all(calls.into_iter().map(PendingCall::reply))
                     .await
                     .into_iter()
                     .flatten()
                     .collect();
-                (!replies.is_empty()).then(|| format!("[{}]", replies.join(",")))
+                (!replies.is_empty()).then(|| Charged::batch(replies, &allowance))
+            }
+        }
+    }
+}
+
+impl Charged {
+    fn new(json: String, allowance: &Arc<Allowance>) -> Self {
+        let charge = allowance.charge(json.len());
+        Self { json, charge }
+    }
+
+    /// Puts the replies of a batch together, giving each back as soon as it is copied.
+    fn batch(replies: Vec<Self>, allowance: &Arc<Allowance>) -> Self {
+        let bytes = replies.iter().map(|reply| reply.json.len() + 1).sum::<usize>() + 1;
+        let mut whole = String::with_capacity(bytes);
+        for Self { json, charge } in replies {
+            whole.push(if whole.is_empty() { '[' } else { ',' });
+            whole.push_str(&json);
+            drop((json, charge));
+        }
+        whole.push(']');
+        Self::new(whole, allowance)
+    }
+}
+
+/// Returns a read whose result is charged, and which gives itself back where there is no room.
+fn charged(
+    job: ReadJob,
+    allowance: &Arc<Allowance>,
+) -> impl FnOnce(&mut ReadTx<'_>) -> Result<ReadOutcome> + Send + 'static {
+    let allowance = Arc::clone(allowance);
+    move |tx| {
+        if allowance.must_wait() {
+            return Ok(ReadOutcome::Later(job));
+        }
+        allowance.admit()?;
+        Ok(ReadOutcome::Made(Charged::new(job(tx)?, &allowance)))
+    }
+}
+
+impl Read {
+    async fn result(mut self) -> Result<Charged> {
+        loop {
+            match self.pending.await? {
+                ReadOutcome::Made(reply) => return Ok(reply),
+                ReadOutcome::Later(job) => {
+                    self.allowance.room().await;
+                    let work = charged(job, &self.allowance);
+                    let store = &self.server.store;
+                    self.pending = if self.is_long {
+                        store.queue_long_read(work).await?
+                    } else {
+                        store.queue_read(work).await?
+                    };
+                }
             }
         }
     }
 }
 
 impl PendingCall {
-    async fn reply(self) -> Option<String> {
-        let result = match self.outcome {
-            Outcome::Refused(error) => return self.id.map(|id| error_reply(&id, &error)),
-            Outcome::Done(result) => result,
-            Outcome::Read(pending) => pending.await,
-            Outcome::Write(pending) => pending.await,
+    async fn reply(self) -> Option<Charged> {
+        let Self { id, outcome, allowance } = self;
+        let result = match outcome {
+            Outcome::Refused(error) => Err(error),
+            Outcome::Done(result) => result
+                .map(|json| Charged::new(json, &allowance))
+                .map_err(|error| from_error(&error)),
+            Outcome::Read(read) => read.result().await.map_err(|error| from_error(&error)),
+            // The error's object is made even for a notification: that logs what failed.
+            Outcome::Write(pending) => pending.await.map_err(|error| from_error(&error)),
         };
-        match result {
-            Ok(result) => {
-                self.id.map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
-            }
-            Err(error) => {
-                // Made even for a notification: it logs what failed.
-                let error = from_error(&error);
-                self.id.map(|id| error_reply(&id, &error))
-            }
-        }
+        let Charged { json: id, charge: _held } = id?;
+        let json = match &result {
+            Ok(Charged { json, .. }) => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{json}}}"#),
+            Err(error) => error_reply(&id, error),
+        };
+        Some(Charged::new(json, &allowance))
     }
 }
 

@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, Chain, Join, ReadBuf};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::allowance::Allowance;
 use super::dispatch::{accept, error_reply};
 use super::wire_error::{frame_too_large, from_error};
 use super::{Server, websocket};
@@ -153,10 +154,13 @@ async fn answer(
         );
     }
     match Limited::new(request.into_body(), MAX_FRAME_BYTES).collect().await {
-        Ok(body) => match accept(server, &body.to_bytes()).await.reply().await {
-            Some(reply) => json(StatusCode::OK, reply),
-            None => empty(StatusCode::NO_CONTENT),
-        },
+        Ok(body) => {
+            match accept(server, &body.to_bytes(), &Allowance::of_connection()).await.reply().await
+            {
+                Some(reply) => json(StatusCode::OK, reply.json),
+                None => empty(StatusCode::NO_CONTENT),
+            }
+        }
         Err(error) if error.is::<http_body_util::LengthLimitError>() => json(
             StatusCode::PAYLOAD_TOO_LARGE,
             error_reply("null", &frame_too_large(MAX_FRAME_BYTES)),

@@ -22,6 +22,8 @@ pub enum Work {
     Done(String),
     /// A read.
     Read(ReadJob),
+    /// A read that takes seconds.
+    LongRead(ReadJob),
     /// A write.
     Write(WriteJob),
 }
@@ -42,7 +44,9 @@ impl Methods {
         methods.direct::<api::system::Ping>(|server, _| Ok(pong(server)));
         methods.direct::<api::system::Shutdown>(|server, _| Ok(shutdown(server)));
         methods.add::<api::system::Status>(|server, _| Ok(status(Arc::clone(server))));
-        methods.read::<api::system::Check>(|tx, _| check(tx));
+        methods.add::<api::system::Check>(|_, _| {
+            Ok(Work::LongRead(Box::new(|tx| encode(&check(tx)?))))
+        });
         methods.direct::<api::rpc::Discover>(|_, _| Ok(DOCUMENT.clone()));
 
         methods.write::<api::settings::Set>(store::settings::set);

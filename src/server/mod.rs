@@ -1,5 +1,6 @@
 //! The server: accepts connections, tells the framings apart, dispatches calls.
 
+pub mod allowance;
 mod connection;
 mod conversation;
 pub mod dispatch;

@@ -6,7 +6,6 @@ use super::page::Page;
 use super::sessions::{self, Head};
 use crate::api::history::{MessagePage, Order, PageParams, RecentMessages, RecentParams};
 use crate::error::Result;
-use crate::model::limits::MAX_PAGE_BYTES;
 use crate::model::{Cursor, JsonObject, Message, SessionId};
 
 const FORWARD: &str =
@@ -24,10 +23,9 @@ const BACKWARD: &str =
 /// Returns the newest messages, oldest first.
 pub fn recent(tx: &mut ReadTx<'_>, params: &RecentParams) -> Result<RecentMessages> {
     let head = sessions::head(tx, &params.session_id)?;
-    let budget = params
-        .max_bytes
-        .map_or(MAX_PAGE_BYTES, |bytes| usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES));
-    let mut page = Page::with_budget(params.limit, budget);
+    let budget =
+        params.max_bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let mut page = Page::with_text_budget(params.limit, budget);
     let shown = segments(&head, Order::Newest, None);
     fill(&mut page, tx, &params.session_id, Order::Newest, shown)?;
     page.items.reverse();

@@ -15,7 +15,7 @@ pub mod transaction;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use readers::PendingRead;
 pub use transaction::{ReadTx, WriteTx};
@@ -46,8 +46,11 @@ pub struct Store {
     database: PathBuf,
     engine_name: &'static str,
     schema_version: i64,
+    engine: Arc<dyn Engine>,
     writer: Writer,
     readers: Readers,
+    /// What takes seconds has a reader of its own, so that others do not wait behind it.
+    long_reader: Mutex<Option<Arc<Readers>>>,
 }
 
 impl Store {
@@ -64,13 +67,15 @@ impl Store {
         backup::sync_folder(folder)
             .map_err(|error| Error::io("flushing the folder", folder, &error))?;
         let writer = Writer::start(connection)?;
-        let readers = Readers::start(&engine, options.readers.max(1))?;
+        let readers = Readers::start(&engine, "aetherd-read", options.readers.max(1))?;
         Ok(Self {
             database: options.database.clone(),
             engine_name: engine.name(),
             schema_version: migrations::CURRENT_VERSION,
+            engine,
             writer,
             readers,
+            long_reader: Mutex::new(None),
         })
     }
 
@@ -105,6 +110,27 @@ impl Store {
         self.readers.queue(work).await
     }
 
+    /// Queues a read that takes long, such as a check of the whole file, behind others of its kind.
+    ///
+    /// A stop does not wait for it.
+    pub async fn queue_long_read<T, F>(&self, work: F) -> Result<PendingRead<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut ReadTx<'_>) -> Result<T> + Send + 'static,
+    {
+        let reader = {
+            let mut started = self.long_reader.lock().expect("no holder of the lock panics");
+            match started.as_ref() {
+                Some(reader) => Arc::clone(reader),
+                None => {
+                    let reader = Arc::new(Readers::start(&self.engine, "aetherd-long-read", 1)?);
+                    Arc::clone(started.insert(reader))
+                }
+            }
+        };
+        reader.queue(work).await
+    }
+
     /// Reads one snapshot.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
@@ -121,6 +147,10 @@ impl Store {
 
     /// Finishes what is queued, checkpoints, and closes the database.
     pub async fn close(&self) -> Result<()> {
+        let long_reader = self.long_reader.lock().expect("no holder of the lock panics").take();
+        if let Some(reader) = long_reader {
+            reader.end();
+        }
         self.readers.close().await;
         self.writer.close().await
     }

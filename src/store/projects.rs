@@ -86,9 +86,11 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
     Ok(ProjectPage { projects: page.items, next_cursor })
 }
 
-/// The bytes of a project that can be many.
+/// The bytes of a project's texts.
 fn size(project: &Project) -> usize {
-    project.path.len() + project.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len())
+    project.name.len()
+        + project.path.len()
+        + project.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len())
 }
 
 /// Renames a project or patches its free data.

@@ -13,7 +13,8 @@ use super::transaction::ReadTx;
 use crate::error::{Error, Result};
 use crate::model::limits::MAX_QUEUED_READS;
 
-type Job = Box<dyn FnOnce(&mut dyn Connection) -> bool + Send>;
+/// A read, given a connection or why there is none. Returns whether the connection is sound.
+type Job = Box<dyn FnOnce(&mut Result<Box<dyn Connection>>) -> bool + Send>;
 
 /// The pool's handle.
 pub(super) struct Readers {
@@ -42,8 +43,8 @@ impl<T> Future for PendingRead<T> {
 }
 
 impl Readers {
-    /// Starts the readers, each with its own connection.
-    pub(super) fn start(engine: &Arc<dyn Engine>, count: usize) -> Result<Self> {
+    /// Starts so many readers of this name, each with its own connection.
+    pub(super) fn start(engine: &Arc<dyn Engine>, name: &str, count: usize) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         let (alive, ended) = tokio::sync::mpsc::channel(1);
@@ -51,7 +52,7 @@ impl Readers {
             let connection = engine.connect()?;
             let (engine, jobs, alive) = (Arc::clone(engine), Arc::clone(&jobs), alive.clone());
             std::thread::Builder::new()
-                .name(format!("aetherd-read-{number}"))
+                .name(format!("{name}-{number}"))
                 .spawn(move || {
                     serve(&engine, connection, &jobs);
                     drop(alive);
@@ -81,11 +82,19 @@ impl Readers {
             if reply.is_closed() {
                 return true;
             }
+            let connection = match connection {
+                Ok(connection) => connection.as_mut(),
+                Err(error) => {
+                    let _ = reply.send(Err(error.clone()));
+                    return false;
+                }
+            };
             match catch_unwind(AssertUnwindSafe(|| read(connection, work))) {
                 Ok(result) => {
                     let _ = reply.send(result);
-                    true
+                    end_transaction(connection)
                 }
+                // Dropping the sender tells that it panicked.
                 Err(_) => false,
             }
         });
@@ -98,10 +107,15 @@ impl Readers {
         Ok(PendingRead { reply: receiver })
     }
 
-    /// Takes no more reads and waits until those queued are done.
-    pub(super) async fn close(&self) {
+    /// Takes no more reads.
+    pub(super) fn end(&self) {
         self.queue.lock().expect("no holder of the lock panics").take();
         self.places.close();
+    }
+
+    /// Takes no more reads and waits until those queued are done.
+    pub(super) async fn close(&self) {
+        self.end();
         // Nothing is ever sent: this waits until the last reader has dropped its sender.
         let _ = self.ended.lock().await.recv().await;
     }
@@ -109,37 +123,93 @@ impl Readers {
 
 fn serve(
     engine: &Arc<dyn Engine>,
-    mut connection: Box<dyn Connection>,
+    connection: Box<dyn Connection>,
     jobs: &Mutex<mpsc::Receiver<(Job, OwnedSemaphorePermit)>>,
 ) {
+    let mut connection = Ok(connection);
     loop {
         // One reader waits for the queue, the others for the lock.
         let next = jobs.lock().expect("no holder of the lock panics").recv();
         let Ok((job, place)) = next else { return };
-        let sound = job(connection.as_mut());
+        let sound = job(&mut connection);
         drop(place);
         if !sound {
-            // What a panic left half done is not read from again, unless connecting anew fails.
-            match engine.connect() {
-                Ok(fresh) => connection = fresh,
-                Err(error) => tracing::error!(%error, "a reader could not connect anew"),
+            // What a panic or a failure left half done is not read from again.
+            connection = engine.connect();
+            if let Err(error) = &connection {
+                tracing::error!(%error, "a reader could not connect anew; it tries again");
             }
         }
     }
 }
 
-/// Reads in one snapshot.
+/// Reads in one snapshot, which `end_transaction` ends.
 fn read<T>(
     connection: &mut dyn Connection,
     work: impl FnOnce(&mut ReadTx<'_>) -> Result<T>,
 ) -> Result<T> {
     connection.execute("BEGIN", &[])?;
-    let result = work(&mut ReadTx::new(connection));
-    if !connection.is_autocommit()? {
-        let ended = connection.execute("COMMIT", &[]);
-        if result.is_ok() {
-            ended?;
+    work(&mut ReadTx::new(connection))
+}
+
+/// Ends the snapshot, and returns whether the connection can be used again. An open snapshot
+/// would show every later read the past, and keep the log from starting over.
+fn end_transaction(connection: &mut dyn Connection) -> bool {
+    for statement in ["COMMIT", "ROLLBACK"] {
+        match connection.is_autocommit() {
+            Ok(true) => return true,
+            Ok(false) => {
+                if let Err(error) = connection.execute(statement, &[]) {
+                    tracing::warn!(%error, statement, "a read could not end its snapshot");
+                }
+            }
+            Err(_) => return false,
         }
     }
-    result
+    connection.is_autocommit().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::{EachRow, Value};
+    use super::*;
+
+    /// A connection inside a transaction, whose statements fail as told.
+    struct Stuck {
+        failing: &'static [&'static str],
+        open: bool,
+    }
+
+    impl Connection for Stuck {
+        fn execute(&mut self, sql: &'static str, _: &[Value<'_>]) -> Result<u64> {
+            if self.failing.contains(&sql) {
+                return Err(Error::Storage(format!("{sql} fails")));
+            }
+            self.open = false;
+            Ok(0)
+        }
+
+        fn query(&mut self, _: &'static str, _: &[Value<'_>], _: &mut EachRow<'_>) -> Result<()> {
+            Ok(())
+        }
+
+        fn run(&mut self, _: &str, _: &mut EachRow<'_>) -> Result<()> {
+            Ok(())
+        }
+
+        fn is_autocommit(&self) -> Result<bool> {
+            Ok(!self.open)
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_does_not_end_ends_its_connection() {
+        for (failing, sound) in
+            [(&[][..], true), (&["COMMIT"][..], true), (&["COMMIT", "ROLLBACK"][..], false)]
+        {
+            let mut connection = Stuck { failing, open: true };
+            assert_eq!(end_transaction(&mut connection), sound, "{failing:?}");
+            assert_eq!(connection.open, !sound);
+        }
+    }
 }

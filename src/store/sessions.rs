@@ -175,10 +175,10 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
     Ok(SessionPage { sessions: page.items, next_cursor })
 }
 
-/// The bytes of a summary that can be many.
+/// The bytes of a summary's texts.
 fn size(session: &SessionSummary) -> usize {
-    session.description.as_ref().map_or(0, String::len)
-        + session.title.as_ref().map_or(0, String::len)
+    let optional = [&session.title, &session.description, &session.model];
+    session.kind.len() + optional.into_iter().flatten().map(String::len).sum::<usize>()
 }
 
 /// Changes a session's own fields.

@@ -117,8 +117,12 @@ fn scope_page(
     let prefix = params.prefix.as_deref().unwrap_or_default();
     let end = prefix_end(prefix);
     let values = vec![scope.into(), (&after).into(), prefix.into(), end.as_deref().into()];
-    let size = |setting: &Setting| setting.value.as_str().len();
-    let mut page = Page::new(params.limit);
+    let size = |setting: &Setting| setting.key.len() + setting.value.as_str().len();
+    let mut page = if params.project_id.is_some() {
+        Page::half(params.limit)
+    } else {
+        Page::new(params.limit)
+    };
     page.fill(tx, LIST, values, |row| read_setting(row, kind), size)?;
     Ok(page)
 }

@@ -69,16 +69,18 @@ impl<'a> ReadTx<'a> {
 pub struct WriteTx<'a> {
     read: ReadTx<'a>,
     changed: bool,
+    written_bytes: usize,
 }
 
 impl<'a> WriteTx<'a> {
     pub(super) fn new(connection: &'a mut dyn Connection) -> Self {
-        Self { read: ReadTx::new(connection), changed: false }
+        Self { read: ReadTx::new(connection), changed: false, written_bytes: 0 }
     }
 
     /// Runs a statement that changes rows, and returns how many.
     pub fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64> {
         self.changed = true;
+        self.written_bytes += params.iter().map(Value::bytes).sum::<usize>();
         self.read.connection.execute(sql, params)
     }
 
@@ -88,6 +90,11 @@ impl<'a> WriteTx<'a> {
             1 => Ok(()),
             count => Err(Error::Internal(format!("a statement changed {count} rows instead of 1"))),
         }
+    }
+
+    /// The bytes that were bound to statements which change rows.
+    pub(super) fn written_bytes(&self) -> usize {
+        self.written_bytes
     }
 
     /// True where a statement that changes rows was tried.

@@ -2,6 +2,7 @@
 //!
 //! There is no timer: what has queued while the last group was committed is the next group.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -211,15 +212,14 @@ fn serve(
 ) -> Result<()> {
     while let Some(first) = next_write(jobs) {
         let mut bytes = first.bytes;
-        let mut group = vec![first];
+        let mut group = VecDeque::from([first]);
         while group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
             let Ok(next) = jobs.try_recv() else { break };
             bytes += next.bytes;
-            group.push(next);
+            group.push_back(next);
         }
-        counters.groups.fetch_add(1, Ordering::Relaxed);
         counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
-        write_group(connection.as_mut(), group)?;
+        write_group(connection.as_mut(), group, counters)?;
     }
     // The log is folded into the database and cut, so that a copy of the one file is whole.
     if let Err(error) = engine::run(connection.as_mut(), "PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -248,38 +248,58 @@ fn next_write(jobs: &mpsc::Receiver<Queued>) -> Option<Queued> {
 
 /// Writes a group in one transaction, or, where one of it fails, each in its own.
 ///
+/// A write may store far more than its params: a patch rewrites its message. So a transaction that
+/// has grown large ends early, and the rest of the group is in the next.
+///
 /// An error is fatal: the transaction's state is unknown.
-fn write_group(connection: &mut dyn Connection, mut group: Vec<Queued>) -> Result<()> {
-    if let Err(error) = connection.execute(BEGIN, &[]) {
-        reply_all(group, &error);
-        return ensure_no_transaction(connection);
-    }
-    let mut outcomes = Vec::with_capacity(group.len());
-    for queued in &mut group {
-        let mut transaction = WriteTx::new(connection);
-        let outcome = queued.command.apply(&mut transaction);
-        let must_roll_back = outcome.as_ref().is_err_and(Error::is_storage)
-            || (outcome.is_err() && transaction.has_changed());
-        if must_roll_back {
-            roll_back(connection)?;
-            return write_singly(connection, group);
+fn write_group(
+    connection: &mut dyn Connection,
+    mut group: VecDeque<Queued>,
+    counters: &Counters,
+) -> Result<()> {
+    while !group.is_empty() {
+        counters.groups.fetch_add(1, Ordering::Relaxed);
+        let mut applied = Vec::with_capacity(group.len());
+        if let Err(error) = connection.execute(BEGIN, &[]) {
+            reply_all(group, &error);
+            return ensure_no_transaction(connection);
         }
-        outcomes.push(outcome);
-    }
-    if let Err(error) = connection.execute(COMMIT, &[]) {
-        tracing::error!(%error, writes = group.len(), "a commit failed");
-        ensure_no_transaction(connection)?;
-        reply_all(group, &error);
-        return Ok(());
-    }
-    for (queued, outcome) in group.into_iter().zip(outcomes) {
-        queued.reply(outcome);
+        let mut bytes = 0;
+        while bytes < MAX_GROUP_BYTES
+            && let Some(mut queued) = group.pop_front()
+        {
+            let mut transaction = WriteTx::new(connection);
+            let outcome = queued.command.apply(&mut transaction);
+            bytes += transaction.written_bytes();
+            let must_roll_back = outcome.as_ref().is_err_and(Error::is_storage)
+                || (outcome.is_err() && transaction.has_changed());
+            applied.push((queued, outcome));
+            if must_roll_back {
+                roll_back(connection)?;
+                let replayed = applied.into_iter().map(|(queued, _)| queued);
+                return write_singly(connection, replayed.chain(group));
+            }
+        }
+        if let Err(error) = connection.execute(COMMIT, &[]) {
+            // A large write that finds no room must not take the small ones along. Nothing of the
+            // group stands: the engine reports no failure behind the flush of a commit.
+            tracing::error!(%error, writes = applied.len(), "a commit failed");
+            ensure_no_transaction(connection)?;
+            let replayed = applied.into_iter().map(|(queued, _)| queued);
+            return write_singly(connection, replayed.chain(group));
+        }
+        for (queued, outcome) in applied {
+            queued.reply(outcome);
+        }
     }
     Ok(())
 }
 
 /// Writes each of a group in a transaction of its own, so that a bad one fails alone.
-fn write_singly(connection: &mut dyn Connection, group: Vec<Queued>) -> Result<()> {
+fn write_singly(
+    connection: &mut dyn Connection,
+    group: impl Iterator<Item = Queued>,
+) -> Result<()> {
     for mut queued in group {
         let outcome = write_one(connection, queued.command.as_mut())?;
         queued.reply(outcome);
@@ -323,7 +343,7 @@ fn roll_back(connection: &mut dyn Connection) -> Result<()> {
     })
 }
 
-fn reply_all(group: Vec<Queued>, error: &Error) {
+fn reply_all(group: VecDeque<Queued>, error: &Error) {
     for queued in group {
         queued.reply(Err(error.clone()));
     }

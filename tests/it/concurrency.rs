@@ -233,3 +233,28 @@ fn readers_see_whole_snapshots() {
         });
     }
 }
+
+/// A check of a large file takes seconds; nobody else waits for it, a stop neither.
+#[test]
+fn long_reads_hold_nobody_up() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let store = open_store(&home, engine);
+        runtime().block_on(async {
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let first = store.queue_long_read(move |_| {
+                let _ = held.recv();
+                Ok(())
+            });
+            let first = first.await.expect("a place");
+            let second = store.queue_long_read(|_| Ok(())).await.expect("a place");
+            for _ in 0..10 {
+                store.read(|_| Ok(())).await.expect("others are served");
+            }
+            store.close().await.expect("a stop does not wait");
+            release.send(()).expect("it still waits");
+            first.await.expect("it ends");
+            second.await.expect("and the next one too");
+        });
+    }
+}

@@ -1,4 +1,4 @@
-//! Crashes under load: what was acknowledged is there, and the file is whole.
+//! Crashes under load, and flushes that fail: what was acknowledged is there, and the file is whole.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +24,7 @@ fn twenty_kills_lose_no_acknowledged_write() {
                 .call("session.start", json!({"id": format!("s{client}"), "kind": "chat"}));
         }
     }
+    let mut kills_before_stale_frames = 0;
     for round in 0..KILLS {
         let mut daemon = home.start();
         // Killed once so many replies came in, at a point that differs from round to round.
@@ -47,7 +48,11 @@ fn twenty_kills_lose_no_acknowledged_write() {
             clients.into_iter().map(|client| client.join().expect("the client ends well")).collect()
         });
         acknowledged.extend(stored.into_iter().flatten());
+        kills_before_stale_frames += u64::from(has_stale_frames(&home));
     }
+    // The log is not cut when it starts over: recovery must stop where the frames of the
+    // generation before go on. A test that never came there would not show that it does.
+    assert!(kills_before_stale_frames > 0, "no kill left frames of an earlier generation");
 
     let mut daemon = home.start();
     let mut client = daemon.client();
@@ -89,6 +94,19 @@ fn twenty_kills_lose_no_acknowledged_write() {
         )
         .expect("a count");
     assert_eq!(holes, 0);
+}
+
+/// True where frames of an earlier generation lie behind those of the log's current one.
+///
+/// The log's header has its page size and salts at fixed places, as has each frame's header (SQLite
+/// file format, section 4).
+fn has_stale_frames(home: &Home) -> bool {
+    let log = std::fs::read(home.path().join("ide.db-wal")).expect("a log");
+    let Some((header, frames)) = log.split_at_checked(32) else { return false };
+    let page_size = u32::from_be_bytes(header[8..12].try_into().expect("four bytes")) as usize;
+    let salts = |frame: &[u8]| frame[8..16] == header[16..24];
+    let frames: Vec<&[u8]> = frames.chunks_exact(24 + page_size).collect();
+    frames.first().is_some_and(|first| salts(first)) && !frames.iter().all(|frame| salts(frame))
 }
 
 fn append_until_it_dies(
@@ -134,4 +152,72 @@ fn append_until_it_dies(
         }
     }
     stored
+}
+
+/// What a flush that failed has dropped cannot be known, and the next one may succeed all the same.
+/// So the daemon ends, and the next start reads what the log has.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_failed_flush_ends_the_daemon() {
+    for call in ["fdatasync", "fsync"] {
+        let home = Home::new();
+        let failing = home.path().join("flushes-fail");
+        let shim = failing_flush(&home, call);
+        let mut command = home.command();
+        command.env("LD_PRELOAD", &shim).env("FAILING_FLUSH", &failing).arg("serve");
+        let mut daemon = home.start_command(command);
+        let mut client = daemon.client();
+        client.call("session.start", json!({"id": "s", "kind": "chat"}));
+        let append = |id: u64| {
+            let params = json!({"id": format!("m{id}"), "session_id": "s", "role": "user", "content": "x".repeat(9_000)});
+            request(id, "message.append", &params)
+        };
+        client.send(&append(0));
+        assert!(client.receive().get("result").is_some());
+        std::fs::write(&failing, "").expect("a file");
+        // The log is flushed at each commit, the database when the log is folded into it.
+        let mut acknowledged = vec![0];
+        for id in 1..2_000 {
+            if client.try_send(&append(id)).is_err() {
+                break;
+            }
+            match client.try_receive() {
+                Some(reply) if reply.get("result").is_some() => acknowledged.push(id),
+                _ => break,
+            }
+        }
+        assert_eq!(daemon.wait().code(), Some(1), "{call}: {}", home.log());
+        assert!(home.log().contains("flushing the database's files failed"), "{}", home.log());
+        assert_eq!(acknowledged.len() == 1, call == "fdatasync", "{call}");
+        let daemon = home.start();
+        let mut client = daemon.client();
+        for id in acknowledged {
+            client.call("message.get", json!({"id": format!("m{id}")}));
+        }
+        assert_eq!(client.call("system.check", json!({})), json!({"ok": true, "problems": []}));
+    }
+}
+
+/// Builds a library that stands before the C library's: the call fails once a file is there.
+#[cfg(target_os = "linux")]
+fn failing_flush(home: &Home, call: &str) -> std::path::PathBuf {
+    let source = home.path().join("flush.c");
+    let text = format!(
+        "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <errno.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
+         int {call}(int fd) {{\n\
+             if (access(getenv(\"FAILING_FLUSH\"), F_OK) == 0) {{ errno = EIO; return -1; }}\n\
+             return ((int (*)(int)) dlsym(RTLD_NEXT, \"{call}\"))(fd);\n\
+         }}\n"
+    );
+    std::fs::write(&source, text).expect("a file");
+    let library = home.path().join("flush.so");
+    // The compiler that Rust itself links with.
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status()
+        .expect("cc runs");
+    assert!(built.success());
+    library
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
-use crate::support::{Home, LineClient, error_kind};
+use crate::support::{Home, LineClient, error_kind, request};
 
 /// Bytes a file may have, set once the daemon serves.
 const LIMIT_BYTES: u64 = 3 * 1024 * 1024;
@@ -63,6 +63,44 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let daemon = home.start();
     let mut client = daemon.client();
     check_all(&mut client, &stored);
+    assert_eq!(client.call("system.check", json!({})), json!({"ok": true, "problems": []}));
+}
+
+/// A large write that finds no room fails alone, though it is committed together with small ones.
+#[test]
+fn a_large_write_takes_no_small_ones_along() {
+    const SMALL: usize = 40;
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let pid = Pid::from_raw(i32::try_from(daemon.pid()).expect("a pid")).expect("a pid");
+    prlimit(Some(pid), Resource::Fsize, Rlimit { current: Some(LIMIT_BYTES), maximum: None })
+        .expect("the limit is set");
+    let append = |id: usize, content: &str| {
+        let params =
+            json!({"id": format!("m{id}"), "session_id": "s", "role": "user", "content": content});
+        request(id as u64, "message.append", &params)
+    };
+    let large = "x".repeat(6 * 1024 * 1024);
+    let calls: Vec<String> =
+        (0..=SMALL).map(|id| append(id, if id == SMALL / 2 { &large } else { "small" })).collect();
+    client.send(&calls.join("\n"));
+    let mut order = Vec::new();
+    for _ in 0..=SMALL {
+        let reply = client.receive();
+        let id = reply["id"].as_u64().expect("an id");
+        if id == SMALL as u64 / 2 {
+            assert_eq!(error_kind(&reply["error"]), "disk_full", "{reply}");
+        } else {
+            assert!(reply.get("result").is_some(), "{reply}");
+            order.push((id, reply["result"]["index_in_session"].as_u64().expect("an index")));
+        }
+    }
+    order.sort_unstable();
+    let indexes: Vec<u64> = order.iter().map(|(_, index)| *index).collect();
+    assert_eq!(indexes, (0..SMALL as u64).collect::<Vec<_>>(), "in the order sent, without a hole");
+    assert_eq!(stored_count(&mut client), SMALL as u64);
     assert_eq!(client.call("system.check", json!({})), json!({"ok": true, "problems": []}));
 }
 

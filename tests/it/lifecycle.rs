@@ -102,6 +102,28 @@ fn signals_end_it_with_0_after_a_drain() {
     }
 }
 
+/// What arrived before the end is answered too, so that a client knows what was not carried out.
+#[test]
+fn calls_behind_a_shutdown_are_told() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut client = daemon.client();
+    let set = |id, value| request(id, "settings.set", &json!({"key": "k", "value": value}));
+    let shutdown = request(2, "system.shutdown", &json!({}));
+    // With an empty line behind the last, so that it is whole when it arrives.
+    client.send(&[set(1, 1), shutdown, set(3, 3), String::new()].join("\n"));
+    let mut replies = std::collections::BTreeMap::new();
+    while let Some(reply) = client.try_receive() {
+        replies.insert(reply["id"].as_u64().expect("an id"), reply);
+    }
+    assert!(replies[&1].get("result").is_some() && replies[&2].get("result").is_some());
+    assert_eq!(error_kind(&replies[&3]["error"]), "shutting_down");
+    assert_eq!(replies[&3]["error"]["data"]["retryable"], true);
+    assert!(daemon.wait().success());
+    let daemon = home.start();
+    assert_eq!(daemon.client().call("settings.get", json!({"key": "k"}))["value"], 1);
+}
+
 #[test]
 fn a_stale_socket_is_taken_over() {
     let home = Home::new();

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use aetherd::model::limits::{
     MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
-    MAX_IN_FLIGHT, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
 };
 use aetherd::server::MAX_REFUSALS;
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ fn a_batch_of_millions_is_counted_and_not_kept() {
     let error = client.receive()["error"].take();
     assert_eq!(error_kind(&error), "too_large");
     assert_eq!((&error["data"]["actual"], &error["data"]["limit"]), (&json!(count), &json!(100)));
-    let peak = memory_bytes(daemon.pid(), "VmHWM:");
+    let peak = daemon.peak_memory();
     assert!(peak < 100 * 1024 * 1024, "{peak} bytes for a frame of 16 MiB");
 }
 
@@ -297,6 +297,43 @@ fn a_page_has_1000_items_and_16_mib() {
     );
 }
 
+/// A page's bytes are those of its JSON, in which a control character takes six.
+#[test]
+fn a_page_is_counted_as_it_is_sent() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let content = "\u{1}".repeat(2 * 1024 * 1024);
+    for _ in 0..3 {
+        client
+            .call("message.append", json!({"session_id": "s", "role": "tool", "content": content}));
+    }
+    // Small ones behind them, so many that the page must be counted exactly.
+    let small = json!({"role": "user", "content": "\"small\"".repeat(100)});
+    client.call("message.append_many", json!({"session_id": "s", "messages": vec![small; 900]}));
+    let mut params = json!({"session_id": "s", "limit": 1000});
+    let mut sizes = Vec::new();
+    loop {
+        let mut page = client.call("history.page", params.clone());
+        let messages = page["messages"].take();
+        assert!(messages.to_string().len() <= MAX_PAGE_BYTES);
+        sizes.push(messages.as_array().expect("messages").len());
+        if page["next_cursor"].is_null() {
+            break;
+        }
+        params["cursor"] = page["next_cursor"].take();
+    }
+    assert_eq!(sizes, [1, 1, 901]);
+    // One alone may be larger than a page.
+    let first = client.call("history.page", json!({"session_id": "s", "limit": 1}));
+    let (id, half) = (&first["messages"][0]["id"], "\u{1}".repeat(1024 * 1024));
+    client.call("message.update", json!({"id": id, "metadata": {"m": half}}));
+    let page = client.call("history.page", json!({"session_id": "s"}));
+    assert!(page["messages"].to_string().len() > MAX_PAGE_BYTES);
+    assert_eq!(page["messages"].as_array().map(Vec::len), Some(1));
+}
+
 #[test]
 fn ids_and_names_have_their_sizes() {
     let home = Home::new();
@@ -328,70 +365,4 @@ fn ids_and_names_have_their_sizes() {
         json!({"session_id": "s", "messages": [{"role": "user", "content": ""}, {"role": "robot", "content": ""}]}),
     );
     assert_eq!(error["data"]["field"], "messages[1].role", "{error}");
-}
-
-/// A client that asks for much and reads nothing is not read any more; others are served; and
-/// once it reads, it gets every reply.
-#[test]
-fn a_slow_reader_is_held_back_and_loses_nothing() {
-    let home = Home::new();
-    let daemon = home.start();
-    let mut client = daemon.client();
-    client.call("session.start", json!({"id": "s", "kind": "chat"}));
-    let content = "z".repeat(1024 * 1024);
-    client.call("message.append", json!({"session_id": "s", "role": "user", "content": content}));
-    let mut slow = connect(&home.socket());
-    slow.set_nonblocking(true).expect("a mode");
-    let line = request(1, "history.recent", &json!({"session_id": "s"})) + "\n";
-    let mut sent = 0;
-    let mut partial = 0;
-    // Sends until the socket takes no more: the daemon has stopped reading.
-    while let Ok(count) = slow.write(&line.as_bytes()[partial..]) {
-        partial += count;
-        if partial == line.len() {
-            partial = 0;
-            sent += 1;
-        }
-        if sent % 500 == 0 {
-            assert!(client.call("system.ping", json!({})).is_object(), "others are served");
-        }
-        assert!(sent < 1_000_000, "the daemon never stops reading");
-    }
-    assert!(sent > MAX_IN_FLIGHT, "only {sent} calls");
-    let memory = memory_bytes(daemon.pid(), "VmRSS:");
-    assert!(memory < 400 * 1024 * 1024, "{memory} bytes for a client that does not read");
-    assert!(client.call("system.ping", json!({})).is_object());
-    // Now it reads: every whole line it sent is answered.
-    slow.set_nonblocking(false).expect("a mode");
-    let mut writer = slow.try_clone().expect("a second handle");
-    let rest = line.as_bytes()[partial..].to_vec();
-    let finish = std::thread::spawn(move || {
-        if partial > 0 {
-            writer.write_all(&rest).expect("the daemon reads again");
-        }
-        writer.shutdown(std::net::Shutdown::Write).expect("open");
-    });
-    let mut replies = 0;
-    let mut reader = std::io::BufReader::new(slow);
-    let mut reply = Vec::new();
-    while std::io::BufRead::read_until(&mut reader, b'\n', &mut reply).expect("the daemon replies")
-        > 0
-    {
-        assert!(reply.len() > content.len() && reply.ends_with(b"}\n"));
-        replies += 1;
-        reply.clear();
-        if replies >= 200 {
-            // Enough seen: the rest is of the same kind.
-            break;
-        }
-    }
-    assert_eq!(replies, 200.min(sent + usize::from(partial > 0)));
-    drop(reader);
-    let _ = finish.join();
-}
-
-fn memory_bytes(pid: u32, figure: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(figure)).expect("a figure");
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
 }

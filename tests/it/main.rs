@@ -1,5 +1,6 @@
 //! The tests that need more than one module: the store on both engines, the wire, the binary.
 
+mod backpressure;
 mod cli;
 mod concurrency;
 mod contract;

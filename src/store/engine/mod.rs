@@ -26,6 +26,17 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
+impl Value<'_> {
+    /// Its size in bytes, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Null => 1,
+            Self::Int(_) => 8,
+            Self::Text(text) => text.len(),
+        }
+    }
+}
+
 impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
         Self::Int(number)

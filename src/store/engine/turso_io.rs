@@ -5,8 +5,12 @@
 //! file long and overwrites it: frames of an earlier generation carry the old salts and recovery
 //! stops at the first of them. This wrapper does the same. It touches the log only: that one cut
 //! is skipped (the engine itself treats a failure of it as harmless and goes on), and the log is
-//! synced with `fdatasync`, which flushes everything needed to read the data back. All else is
-//! handed to the engine's own file.
+//! synced with `fdatasync`, which flushes everything needed to read the data back.
+//!
+//! A flush that fails, of the log or of the database, ends the writer with a panic, and so the
+//! process: the system may have dropped what was to be written and report the next flush as done
+//! (PostgreSQL wiki, "Fsync Errors"). What was acknowledged lies in the log, and the next start
+//! reads it. The engine has the same rule, but not for files that fail at once, as these do.
 
 use std::sync::Arc;
 
@@ -44,15 +48,18 @@ impl Clock for LogKeepingIo {
 impl IO for LogKeepingIo {
     fn open_file(&self, path: &str, flags: OpenFlags, direct: bool) -> Result<Arc<dyn File>> {
         let file = self.platform.open_file(path, flags, direct)?;
-        if !path.ends_with("-wal") || flags.contains(OpenFlags::ReadOnly) {
+        if flags.contains(OpenFlags::ReadOnly) {
             return Ok(file);
         }
-        // A second descriptor of the same file: the engine's own one is private to it. Both
-        // live exactly as long, because closing either drops the process's locks on the file.
-        match std::fs::File::options().write(true).open(path) {
-            Ok(descriptor) => Ok(Arc::new(LogFile { file, descriptor })),
-            Err(_) => Ok(file),
-        }
+        // A second descriptor of the log: the engine's own one is private to it. Both live
+        // exactly as long, because closing either drops the process's locks on the file.
+        let log = if path.ends_with("-wal") {
+            let opened = std::fs::File::options().write(true).open(path);
+            Some(opened.map_err(|error| turso_core::io_error(error, "open"))?)
+        } else {
+            None
+        };
+        Ok(Arc::new(StoreFile { file, log }))
     }
 
     fn remove_file(&self, path: &str) -> Result<()> {
@@ -64,13 +71,28 @@ impl IO for LogKeepingIo {
     }
 }
 
-/// The write-ahead log.
-struct LogFile {
+/// The database or its log.
+struct StoreFile {
     file: Arc<dyn File>,
-    descriptor: std::fs::File,
+    /// The log's own descriptor; none for the database.
+    log: Option<std::fs::File>,
 }
 
-impl File for LogFile {
+impl StoreFile {
+    fn flush(&self, c: Completion, sync_type: FileSyncType) -> Result<Completion> {
+        match &self.log {
+            // On Apple platforms `sync_data` is F_FULLFSYNC, stronger than what was asked for.
+            Some(log) if sync_type != FileSyncType::FullFsync => {
+                log.sync_data().map_err(|error| turso_core::io_error(error, "sync"))?;
+                c.complete(0);
+                Ok(c)
+            }
+            _ => self.file.sync(c, sync_type),
+        }
+    }
+}
+
+impl File for StoreFile {
     fn lock_file(&self, exclusive: bool) -> Result<()> {
         self.file.lock_file(exclusive)
     }
@@ -92,17 +114,11 @@ impl File for LogFile {
     }
 
     fn sync(&self, c: Completion, sync_type: FileSyncType) -> Result<Completion> {
-        // On Apple platforms `sync_data` is F_FULLFSYNC, stronger than what was asked for.
-        if sync_type == FileSyncType::FullFsync {
-            return self.file.sync(c, sync_type);
-        }
-        match self.descriptor.sync_data() {
-            Ok(()) => {
-                c.complete(0);
-                Ok(c)
-            }
-            Err(error) => Err(turso_core::io_error(error, "sync")),
-        }
+        self.flush(c, sync_type).map_err(|error| {
+            // The text of a panic is not logged.
+            tracing::error!(%error, "flushing the database's files failed; the daemon ends");
+            panic!("flushing the database's files failed: {error}")
+        })
     }
 
     fn size(&self) -> Result<u64> {
@@ -110,7 +126,7 @@ impl File for LogFile {
     }
 
     fn truncate(&self, len: u64, c: Completion) -> Result<Completion> {
-        if len == WAL_HEADER_BYTES {
+        if self.log.is_some() && len == WAL_HEADER_BYTES {
             c.complete(0);
             return Ok(c);
         }
