@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
+#[cfg(target_os = "linux")]
+use crate::support::FlushShim;
 use crate::support::{Home, LineClient, request};
 
 const KILLS: u64 = 20;
@@ -161,10 +163,11 @@ fn append_until_it_dies(
 fn a_failed_flush_ends_the_daemon() {
     for call in ["fdatasync", "fsync"] {
         let home = Home::new();
-        let failing = home.path().join("flushes-fail");
-        let shim = failing_flush(&home, call);
+        let shim = FlushShim::build(&home);
         let mut command = home.command();
-        command.env("LD_PRELOAD", &shim).env("FAILING_FLUSH", &failing).arg("serve");
+        command.arg("serve");
+        shim.stand_before(&mut command);
+        shim.prepare_failure(&mut command, call);
         let mut daemon = home.start_command(command);
         let mut client = daemon.client();
         client.call("session.start", json!({"id": "s", "kind": "chat"}));
@@ -174,7 +177,7 @@ fn a_failed_flush_ends_the_daemon() {
         };
         client.send(&append(0));
         assert!(client.receive().get("result").is_some());
-        std::fs::write(&failing, "").expect("a file");
+        shim.fail();
         // The log is flushed at each commit, the database when the log is folded into it.
         let mut acknowledged = vec![0];
         for id in 1..2_000 {
@@ -196,28 +199,4 @@ fn a_failed_flush_ends_the_daemon() {
         }
         assert_eq!(client.call("system.check", json!({})), json!({"ok": true, "problems": []}));
     }
-}
-
-/// Builds a library that stands before the C library's: the call fails once a file is there.
-#[cfg(target_os = "linux")]
-fn failing_flush(home: &Home, call: &str) -> std::path::PathBuf {
-    let source = home.path().join("flush.c");
-    let text = format!(
-        "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <errno.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
-         int {call}(int fd) {{\n\
-             if (access(getenv(\"FAILING_FLUSH\"), F_OK) == 0) {{ errno = EIO; return -1; }}\n\
-             return ((int (*)(int)) dlsym(RTLD_NEXT, \"{call}\"))(fd);\n\
-         }}\n"
-    );
-    std::fs::write(&source, text).expect("a file");
-    let library = home.path().join("flush.so");
-    // The compiler that Rust itself links with.
-    let built = std::process::Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .arg("-ldl")
-        .status()
-        .expect("cc runs");
-    assert!(built.success());
-    library
 }

@@ -16,6 +16,8 @@ use aetherd::transport::Listener;
 use rustix::process::Signal;
 use serde_json::json;
 
+#[cfg(target_os = "linux")]
+use crate::support::FlushShim;
 use crate::support::{Home, LineClient, error_kind, request, runtime, say_skipped};
 
 fn mode(path: &Path) -> u32 {
@@ -238,33 +240,24 @@ fn files_are_closed_to_others() {
     assert!(error.contains("chmod 700"), "{error}");
 }
 
-/// A power loss must not take the entry of a file whose bytes were flushed. Runs where `strace`
-/// can tell what is flushed.
+/// A power loss must not take the entry of a file whose bytes were flushed.
 #[test]
+#[cfg(target_os = "linux")]
 fn new_files_are_flushed_with_their_folders() {
     let home = Home::new();
     let top = home.path().canonicalize().expect("it exists");
     let (middle, made) = (top.join("new"), top.join("new/home"));
+    let shim = FlushShim::build(&home);
     // An import is a daemon for as long as it takes.
-    let output = std::process::Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=openat,fsync", env!("CARGO_BIN_EXE_aetherd"), "--home"])
-        .arg(&made)
-        .arg("import")
-        .arg(&top)
-        .output();
-    let Some(calls) = output.ok().map(|output| said(&output)).filter(|it| it.contains("openat"))
-    else {
-        say_skipped("new_files_are_flushed_with_their_folders", "strace");
-        return;
-    };
-    let flushed = |calls: &str, folder: &Path| {
-        calls.lines().any(|call| {
-            call.contains("fsync(") && call.contains(&format!("<{}>", folder.display()))
-        })
-    };
-    let log = calls.find("ide.db-wal").expect("the database's log is opened");
-    assert!(flushed(&calls[log..], &made), "{calls}");
-    assert!(flushed(&calls, &middle) && flushed(&calls, &top), "{calls}");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aetherd"));
+    command.arg("--home").arg(&made).arg("import").arg(&top);
+    shim.stand_before(&mut command);
+    said(&command.output().expect("it runs"));
+    let flushed = shim.flushed();
+    let position = |path: &Path| flushed.iter().position(|one| one == path);
+    let log = position(&made.join("ide.db-wal")).expect("the log is flushed");
+    assert!(flushed[log..].contains(&made), "{flushed:?}");
+    assert!(position(&middle).is_some() && position(&top).is_some(), "{flushed:?}");
 }
 
 /// Runs as root only, since only root can be somebody else.

@@ -3,7 +3,12 @@
 use std::io::Write as _;
 
 mod daemon;
+#[cfg(target_os = "linux")]
+mod flush_shim;
 mod wire;
+
+#[cfg(target_os = "linux")]
+pub(crate) use flush_shim::FlushShim;
 
 pub(crate) use daemon::{Daemon, Home, runtime};
 pub(crate) use wire::{LineClient, connect, error_kind, read_message, request};
