@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
@@ -16,6 +17,12 @@ use super::framing::Frame;
 use super::wire_error::{error_object, frame_too_large};
 use crate::api::ErrorKind;
 use crate::model::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT};
+
+/// How long a conversation stays awake behind a call that is the only one of all.
+///
+/// Waking the thread takes about a third of what the call itself does. With more than one call there
+/// is something to do meanwhile.
+const AWAKE_BEHIND_A_CALL: Duration = Duration::from_micros(500);
 
 /// Carries on a conversation until its stream ends or the server stops, then sends what is due.
 ///
@@ -34,43 +41,47 @@ pub(super) async fn converse<S, E>(
     let mut replies = pin!(replies);
     let mut stopping = pin!(server.stopping());
     let mut in_flight = FuturesUnordered::new();
-    let mut calls = 0;
+    let mut calls = server.count_calls();
     let mut outbound = Outbound::default();
     let mut reading = true;
+    let mut asleep_at = Instant::now();
     while reading || !in_flight.is_empty() || !outbound.is_flushed {
+        let is_awake = calls.is_the_only_one() && Instant::now() < asleep_at;
         tokio::select! {
             biased;
             Some((reply, done)) = in_flight.next(), if !in_flight.is_empty() => {
-                calls -= done;
+                calls.remove(done);
                 outbound.push(reply);
             }
             sent = poll_fn(|context| outbound.poll_send(replies.as_mut(), context)), if !outbound.is_flushed => {
                 if sent.is_err() {
                     outbound = Outbound::closed();
                     in_flight.clear();
-                    calls = 0;
+                    calls.remove(calls.own());
                 }
             }
             () = &mut stopping, if reading => {
                 // What has arrived by now is answered too; from here on with `shutting_down`.
                 reading = false;
-                while calls < MAX_IN_FLIGHT
+                while calls.own() < MAX_IN_FLIGHT
                     && let Some(Some(frame)) = frames.next().now_or_never()
                 {
                     let pending = read(server, &allowance, frame).await;
-                    calls += pending.calls();
+                    calls.add(pending.calls());
                     in_flight.push(settle(pending));
                 }
             }
-            frame = frames.next(), if reading && calls < MAX_IN_FLIGHT && allowance.has_room() => {
+            frame = frames.next(), if reading && calls.own() < MAX_IN_FLIGHT && allowance.has_room() => {
                 let Some(frame) = frame else {
                     reading = false;
                     continue;
                 };
                 let pending = read(server, &allowance, frame).await;
-                calls += pending.calls();
+                calls.add(pending.calls());
                 in_flight.push(settle(pending));
+                asleep_at = Instant::now() + AWAKE_BEHIND_A_CALL;
             }
+            () = tokio::task::yield_now(), if is_awake => {}
         }
     }
     let _ = replies.close().await;

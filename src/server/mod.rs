@@ -12,6 +12,7 @@ mod websocket;
 pub mod wire_error;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -42,6 +43,8 @@ pub struct Server {
     pub started_at: Millis,
     methods: Methods,
     places: Arc<Semaphore>,
+    /// Calls in flight of all conversations.
+    calls: AtomicUsize,
     stop: watch::Sender<bool>,
 }
 
@@ -55,6 +58,7 @@ impl Server {
             started_at: time::now(),
             methods,
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            calls: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
         })
     }
@@ -76,9 +80,46 @@ impl Server {
         *self.stop.borrow()
     }
 
+    fn count_calls(&self) -> CallCount<'_> {
+        CallCount { of_all: &self.calls, own: 0 }
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> u64 {
         (MAX_CONNECTIONS - self.places.available_permits()) as u64
+    }
+}
+
+/// The calls in flight of one conversation, counted among those of all.
+struct CallCount<'a> {
+    of_all: &'a AtomicUsize,
+    own: usize,
+}
+
+impl CallCount<'_> {
+    fn add(&mut self, calls: usize) {
+        self.own += calls;
+        self.of_all.fetch_add(calls, Ordering::Relaxed);
+    }
+
+    fn remove(&mut self, calls: usize) {
+        self.own -= calls;
+        self.of_all.fetch_sub(calls, Ordering::Relaxed);
+    }
+
+    fn own(&self) -> usize {
+        self.own
+    }
+
+    /// True where there is one call in flight, of this conversation.
+    fn is_the_only_one(&self) -> bool {
+        self.own == 1 && self.of_all.load(Ordering::Relaxed) == 1
+    }
+}
+
+impl Drop for CallCount<'_> {
+    fn drop(&mut self) {
+        self.remove(self.own);
     }
 }
 

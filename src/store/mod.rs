@@ -1,5 +1,6 @@
 //! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
 
+mod awake;
 pub mod backup;
 pub mod engine;
 pub mod history;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::support::{Daemon, Home, LineClient, connect, error_kind, request};
 
 /// Resident memory that a daemon has at most, however much one connection asks for.
-const MAX_RESIDENT: u64 = 400 * 1024 * 1024;
+const MAX_RESIDENT: u64 = 512 * 1024 * 1024;
 
 fn assert_memory_is_bounded(daemon: &Daemon, doing: &str) {
     let peak = daemon.peak_memory();
