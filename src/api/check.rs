@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
-use crate::model::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS};
+use crate::model::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME};
+use crate::model::{Millis, time};
 
 /// Params that can be checked.
 pub trait Check {
@@ -44,6 +45,17 @@ pub(super) fn count(field: &str, items: usize, limit: usize) -> Result<()> {
         return Err(Error::invalid(field, format!("expected 1 to {limit} items, found {items}")));
     }
     Ok(())
+}
+
+/// Checks a time that may be absent: it lies in the years 1 to 9999.
+pub(super) fn optional_time(field: &str, at: Option<Millis>) -> Result<()> {
+    match at.filter(|at| !time::is_showable(*at)) {
+        None => Ok(()),
+        Some(at) => Err(Error::invalid(
+            field,
+            format!("expected a time from {MIN_TIME} to {MAX_TIME} (years 1 to 9999), found {at}"),
+        )),
+    }
 }
 
 /// Checks a page's length.

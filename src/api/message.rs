@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Check};
 use super::method;
 use crate::error::Result;
-use crate::model::limits::{MAX_APPEND_MANY, MAX_CONTENT_BYTES};
+use crate::model::limits::{MAX_APPEND_MANY, MAX_CONTENT_BYTES, MAX_TIME, MIN_TIME};
 use crate::model::{JsonObject, Message, MessageId, Millis, Role, SessionId};
 
 /// Params of `message.append`.
@@ -33,12 +33,14 @@ pub struct AppendParams {
     pub expected_index: Option<i64>,
     /// When it was said; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
     pub created_at: Option<Millis>,
 }
 
 impl Check for AppendParams {
     fn check(&self) -> Result<()> {
-        check_texts("", &self.content, self.code_excerpt.as_ref())
+        check_texts("", &self.content, self.code_excerpt.as_ref())?;
+        check::optional_time("created_at", self.created_at)
     }
 }
 
@@ -66,6 +68,7 @@ pub struct NewMessage {
     pub metadata: Option<JsonObject>,
     /// When it was said; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
     pub created_at: Option<Millis>,
 }
 
@@ -91,6 +94,7 @@ impl Check for AppendManyParams {
                 &message.content,
                 message.code_excerpt.as_ref(),
             )?;
+            check::optional_time(&format!("messages[{at}].created_at"), message.created_at)?;
         }
         Ok(())
     }

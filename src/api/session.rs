@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Check};
 use super::method;
 use crate::error::Result;
-use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES};
+use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_TIME, MIN_TIME};
 use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary};
 
 /// Params of `session.start`.
@@ -41,6 +41,7 @@ pub struct StartParams {
     pub metadata: Option<JsonObject>,
     /// When it was started; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
     pub created_at: Option<Millis>,
 }
 
@@ -50,7 +51,8 @@ impl Check for StartParams {
         check::optional_size("title", self.title.as_ref(), MAX_NAME_BYTES * 8)?;
         check::optional_size("description", self.description.as_ref(), MAX_CONTENT_BYTES)?;
         check::optional_size("model", self.model.as_ref(), MAX_NAME_BYTES)?;
-        check::optional_size("system_prompt", self.system_prompt.as_ref(), MAX_CONTENT_BYTES)
+        check::optional_size("system_prompt", self.system_prompt.as_ref(), MAX_CONTENT_BYTES)?;
+        check::optional_time("created_at", self.created_at)
     }
 }
 

@@ -23,6 +23,10 @@ pub const MAX_ID_CHARS: usize = 128;
 pub const MAX_NAME_BYTES: usize = 1024;
 /// Bytes of a path.
 pub const MAX_PATH_BYTES: usize = 32 * 1024;
+/// The earliest time a client may give: the start of year 1 in RFC 3339, in milliseconds.
+pub const MIN_TIME: i64 = -62_135_596_800_000;
+/// The latest time a client may give: the end of year 9999 in RFC 3339, in milliseconds.
+pub const MAX_TIME: i64 = 253_402_300_799_999;
 /// Messages in one `message.append_many`.
 pub const MAX_APPEND_MANY: usize = 1000;
 /// Settings in one `settings.set_many`.

@@ -14,7 +14,11 @@ const BY_PATH: &str = "SELECT id, name, path, metadata, created_at, opened_at, r
     FROM projects WHERE path = ?1 ORDER BY opened_at DESC LIMIT 1";
 
 const LIST: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE opened_at <= ?1 AND (opened_at < ?1 OR id < ?2) AND (removed_at IS NULL OR ?3)
+    FROM projects WHERE (removed_at IS NULL OR ?1)
+    ORDER BY opened_at DESC, id DESC LIMIT ?2";
+
+const LIST_ON: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
+    FROM projects WHERE (removed_at IS NULL OR ?1) AND opened_at <= ?2 AND (opened_at < ?2 OR id < ?3)
     ORDER BY opened_at DESC, id DESC LIMIT ?4";
 
 const INSERT: &str = "INSERT INTO projects (id, name, path, metadata, created_at, opened_at)
@@ -77,11 +81,19 @@ pub fn get(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Project> {
 
 /// Returns a page of projects.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
-    let (opened_at, id) =
-        params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
-    let values = vec![opened_at.into(), (&id).into(), i64::from(params.include_removed).into()];
+    let mut values = vec![i64::from(params.include_removed).into()];
+    let after = params.cursor.as_ref().map(Cursor::position);
+    // The first page has no condition on the key: none could let every time of an older file pass.
+    let sql = match &after {
+        None => LIST,
+        Some((opened_at, id)) => {
+            values.push((*opened_at).into());
+            values.push(id.into());
+            LIST_ON
+        }
+    };
     let mut page = Page::new(params.limit);
-    page.fill(tx, LIST, values, read_project, size)?;
+    page.fill(tx, sql, values, read_project, size)?;
     let next_cursor = page.end().map(|last| Cursor::after(last.opened_at, last.id.as_str()));
     Ok(ProjectPage { projects: page.items, next_cursor })
 }

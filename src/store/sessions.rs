@@ -42,26 +42,34 @@ const HIDE: &str =
 
 const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
 
-const LIST: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions
-    WHERE activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
-        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?4";
+/// A list's statement: what is said of `project_id = ?2`, and of the key behind the page before.
+macro_rules! list {
+    ($project:literal, $key:literal) => {
+        concat!(
+            "SELECT id, project_id, kind, title, description, model, parent_id,
+                next_index - (hidden_to - hidden_from), first_message_at, last_message_at,
+                created_at, activity_at
+            FROM agent_sessions WHERE deleted_at IS NULL AND (?1 IS NULL OR kind = ?1)",
+            $project,
+            $key,
+        )
+    };
+    ($project:literal) => {
+        [
+            // Without a condition on the key: none could let every time of an older file pass.
+            list!($project, " ORDER BY activity_at DESC, id DESC LIMIT ?3"),
+            list!(
+                $project,
+                " AND activity_at <= ?3 AND (activity_at < ?3 OR id < ?4)
+                ORDER BY activity_at DESC, id DESC LIMIT ?5"
+            ),
+        ]
+    };
+}
 
-const LIST_OF_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions
-    WHERE project_id = ?4 AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
-        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?5";
-
-const LIST_OF_NO_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions
-    WHERE project_id IS NULL AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
-        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?4";
+const LIST: [&str; 2] = list!("");
+const LIST_OF_PROJECT: [&str; 2] = list!(" AND project_id = ?2");
+const LIST_OF_NO_PROJECT: [&str; 2] = list!(" AND project_id IS NULL");
 
 /// What an append and a reader of history need to know of a session.
 #[derive(Debug, Clone)]
@@ -158,15 +166,20 @@ pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
 
 /// Returns a page of sessions, newest activity first.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
-    let (activity_at, id) =
-        params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
-    let mut values = vec![activity_at.into(), (&id).into(), params.kind.as_deref().into()];
-    let sql = match &params.project_id {
+    let [first, next] = match &params.project_id {
         None => LIST,
         Some(None) => LIST_OF_NO_PROJECT,
-        Some(Some(project_id)) => {
-            values.push(project_id.as_str().into());
-            LIST_OF_PROJECT
+        Some(Some(_)) => LIST_OF_PROJECT,
+    };
+    let project_id = params.project_id.as_ref().and_then(Option::as_ref);
+    let mut values = vec![params.kind.as_deref().into(), project_id.map(ProjectId::as_str).into()];
+    let after = params.cursor.as_ref().map(Cursor::position);
+    let sql = match &after {
+        None => first,
+        Some((activity_at, id)) => {
+            values.push((*activity_at).into());
+            values.push(id.into());
+            next
         }
     };
     let mut page = Page::new(params.limit);

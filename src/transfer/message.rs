@@ -263,8 +263,12 @@ mod tests {
         let (messages, _) = convert(&[
             r#"{"id":"a","content":"","role":"user","timestamp":"1970-01-01T00:00:01.000Z"}"#,
             r#"{"id":"b","content":"","role":"user","timestamp":12}"#,
+            r#"{"id":"c","content":"","role":"user","timestamp":"-000001-01-01T00:00:00.000Z"}"#,
         ]);
-        assert_eq!(messages[1].created_at, 1000);
+        assert_eq!((messages[1].created_at, messages[2].created_at), (1000, 1000));
+        let early =
+            r#"{"timestamp":"-000001-01-01T00:00:00.000Z","import":{"created_at":"guessed"}}"#;
+        assert_eq!(metadata(&messages[2]), early);
         assert_eq!(metadata(&messages[1]), r#"{"timestamp":12,"import":{"created_at":"guessed"}}"#);
     }
 

@@ -27,7 +27,7 @@ pub use outcome::{Counts, Disposition, FileKind, FileOutcome, Totals};
 use crate::api::project;
 use crate::client::{Client, ClientError};
 use crate::model::limits::MAX_PAGE_ITEMS;
-use crate::model::{Millis, ProjectId};
+use crate::model::{Millis, ProjectId, time};
 use session::Origin;
 use source::{Found, Source};
 
@@ -168,7 +168,8 @@ impl Projects {
 fn modified_at(path: &Path) -> Millis {
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| Millis::try_from(since.as_millis()).ok()).unwrap_or_default()
+    let millis = since.and_then(|since| Millis::try_from(since.as_millis()).ok());
+    millis.filter(|millis| time::is_showable(*millis)).unwrap_or_default()
 }
 
 #[cfg(test)]

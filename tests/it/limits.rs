@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use aetherd::model::limits::{
     MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
-    MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
 };
 use aetherd::server::MAX_REFUSALS;
 use serde_json::{Value, json};
@@ -365,4 +365,38 @@ fn ids_and_names_have_their_sizes() {
         json!({"session_id": "s", "messages": [{"role": "user", "content": ""}, {"role": "robot", "content": ""}]}),
     );
     assert_eq!(error["data"]["field"], "messages[1].role", "{error}");
+}
+
+#[test]
+fn a_time_lies_in_the_years_1_to_9999() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let message = |at: i64| json!({"role": "user", "content": "", "created_at": at});
+    for (number, at) in [MIN_TIME, MAX_TIME].into_iter().enumerate() {
+        let id = format!("s{number}");
+        client.call("session.start", json!({"id": id, "kind": "chat", "created_at": at}));
+        let mut append = message(at);
+        append["session_id"] = json!(id);
+        assert_eq!(client.call("message.append", append)["created_at"], at);
+        client.call("message.append_many", json!({"session_id": id, "messages": [message(at)]}));
+    }
+    for at in [MIN_TIME - 1, MAX_TIME + 1, i64::MIN, i64::MAX] {
+        let refused = |error: Value, field: &str| {
+            assert_eq!(error_kind(&error), "invalid_params", "{at}: {error}");
+            assert_eq!(error["data"]["field"], field, "{error}");
+        };
+        let start = json!({"id": "out", "kind": "chat", "created_at": at});
+        refused(client.fail("session.start", start), "created_at");
+        let mut append = message(at);
+        append["session_id"] = json!("s0");
+        refused(client.fail("message.append", append), "created_at");
+        let many = json!({"session_id": "s0", "messages": [message(0), message(0), message(at)]});
+        refused(client.fail("message.append_many", many), "messages[2].created_at");
+    }
+    assert_eq!(client.call("session.get", json!({"id": "s0"}))["next_index"], 2);
+    let list = client.call("session.list", json!({}));
+    let ids: Vec<_> =
+        list["sessions"].as_array().expect("sessions").iter().map(|found| &found["id"]).collect();
+    assert_eq!(ids, ["s1", "s0"]);
 }
