@@ -3,8 +3,10 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
-use crate::model::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME};
-use crate::model::{Millis, time};
+use crate::model::limits::{
+    DEFAULT_PAGE_ITEMS, MAX_CONTENT_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
+};
+use crate::model::{JsonObject, Millis, time};
 
 /// Params that can be checked.
 pub trait Check {
@@ -18,7 +20,7 @@ pub trait Check {
 pub(super) fn size(field: &str, text: &str, limit: usize) -> Result<()> {
     if text.len() > limit {
         return Err(Error::TooLarge {
-            what: field.to_owned(),
+            field: field.to_owned(),
             limit: limit as u64,
             actual: text.len() as u64,
         });
@@ -29,6 +31,11 @@ pub(super) fn size(field: &str, text: &str, limit: usize) -> Result<()> {
 /// Checks the size of a text that may be absent.
 pub(super) fn optional_size(field: &str, text: Option<&String>, limit: usize) -> Result<()> {
     text.map_or(Ok(()), |text| size(field, text, limit))
+}
+
+/// Checks the free data of a record, or a patch for it.
+pub(super) fn metadata(field: &str, metadata: Option<&JsonObject>) -> Result<()> {
+    metadata.map_or(Ok(()), |metadata| size(field, metadata.as_str(), MAX_CONTENT_BYTES))
 }
 
 /// Checks a name: not empty, and within its size.

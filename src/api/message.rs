@@ -39,14 +39,20 @@ pub struct AppendParams {
 
 impl Check for AppendParams {
     fn check(&self) -> Result<()> {
-        check_texts("", &self.content, self.code_excerpt.as_ref())?;
+        check_texts("", &self.content, self.code_excerpt.as_ref(), self.metadata.as_ref())?;
         check::optional_time("created_at", self.created_at)
     }
 }
 
-fn check_texts(prefix: &str, content: &str, code_excerpt: Option<&String>) -> Result<()> {
+fn check_texts(
+    prefix: &str,
+    content: &str,
+    code_excerpt: Option<&String>,
+    metadata: Option<&JsonObject>,
+) -> Result<()> {
     check::size(&format!("{prefix}content"), content, MAX_CONTENT_BYTES)?;
-    check::optional_size(&format!("{prefix}code_excerpt"), code_excerpt, MAX_CONTENT_BYTES)
+    check::optional_size(&format!("{prefix}code_excerpt"), code_excerpt, MAX_CONTENT_BYTES)?;
+    check::metadata(&format!("{prefix}metadata"), metadata)
 }
 
 /// One message of `message.append_many`.
@@ -93,6 +99,7 @@ impl Check for AppendManyParams {
                 &format!("messages[{at}]."),
                 &message.content,
                 message.code_excerpt.as_ref(),
+                message.metadata.as_ref(),
             )?;
             check::optional_time(&format!("messages[{at}].created_at"), message.created_at)?;
         }
@@ -154,7 +161,8 @@ pub struct UpdateParams {
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
         let content = self.content.as_deref().unwrap_or_default();
-        check_texts("", content, self.code_excerpt.as_ref().and_then(Option::as_ref))
+        let code_excerpt = self.code_excerpt.as_ref().and_then(Option::as_ref);
+        check_texts("", content, code_excerpt, self.metadata.as_ref())
     }
 }
 

@@ -29,8 +29,13 @@ pub struct OpenParams {
 impl Check for OpenParams {
     fn check(&self) -> Result<()> {
         check::name("path", &self.path, MAX_PATH_BYTES)?;
-        self.name.as_ref().map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
+        optional_name(self.name.as_ref())?;
+        check::metadata("metadata", self.metadata.as_ref())
     }
+}
+
+fn optional_name(name: Option<&String>) -> Result<()> {
+    name.map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
 }
 
 /// What `project.open` answers.
@@ -98,7 +103,8 @@ pub struct UpdateParams {
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
-        self.name.as_ref().map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
+        optional_name(self.name.as_ref())?;
+        check::metadata("metadata", self.metadata.as_ref())
     }
 }
 

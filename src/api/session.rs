@@ -52,6 +52,7 @@ impl Check for StartParams {
         check::optional_size("description", self.description.as_ref(), MAX_CONTENT_BYTES)?;
         check::optional_size("model", self.model.as_ref(), MAX_NAME_BYTES)?;
         check::optional_size("system_prompt", self.system_prompt.as_ref(), MAX_CONTENT_BYTES)?;
+        check::metadata("metadata", self.metadata.as_ref())?;
         check::optional_time("created_at", self.created_at)
     }
 }
@@ -158,7 +159,8 @@ impl Check for UpdateParams {
         text("title", &self.title, MAX_NAME_BYTES * 8)?;
         text("description", &self.description, MAX_CONTENT_BYTES)?;
         text("model", &self.model, MAX_NAME_BYTES)?;
-        text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)
+        text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)?;
+        check::metadata("metadata", self.metadata.as_ref())
     }
 }
 

@@ -2,7 +2,8 @@
 
 /// Bytes of one frame: a line, a Content-Length body, an HTTP body, a WebSocket message.
 pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of one message's content; likewise of a code excerpt, a system prompt, a setting.
+/// Bytes of one message's content; likewise of a code excerpt, a system prompt, a description, a
+/// setting, and of a record's free data, as sent and after a patch.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024 * 1024;
 /// Calls in one JSON-RPC batch.
 pub const MAX_BATCH_CALLS: usize = 100;

@@ -7,6 +7,7 @@ use crate::api::message::{
     AppendManyParams, AppendParams, Appended, AppendedMessage, UpdateParams,
 };
 use crate::error::{Error, Result};
+use crate::model::limits::MAX_CONTENT_BYTES;
 use crate::model::{JsonObject, Message, MessageId, Role, SessionId, time};
 
 const INSERT: &str = "INSERT INTO agent_messages
@@ -174,12 +175,18 @@ pub(super) fn patched(
     current: Option<JsonObject>,
     patch: Option<&JsonObject>,
 ) -> Result<Option<JsonObject>> {
-    match patch {
-        None => Ok(current),
-        Some(patch) => JsonObject::merged(current.as_ref(), patch)
-            .map(Some)
-            .map_err(|error| Error::invalid("metadata", format!("cannot be merged: {error}"))),
+    let Some(patch) = patch else { return Ok(current) };
+    let merged = JsonObject::merged(current.as_ref(), patch)
+        .map_err(|error| Error::invalid("metadata", format!("cannot be merged: {error}")))?;
+    let bytes = merged.as_str().len();
+    if bytes > MAX_CONTENT_BYTES {
+        return Err(Error::TooLarge {
+            field: "metadata".to_owned(),
+            limit: MAX_CONTENT_BYTES as u64,
+            actual: bytes as u64,
+        });
     }
+    Ok(Some(merged))
 }
 
 /// Returns a message and whether its session is in the trash.

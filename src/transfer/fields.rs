@@ -75,6 +75,42 @@ pub(super) fn object(members: &Members) -> JsonObject {
     JsonObject::parse(json).expect("made of JSON texts")
 }
 
+/// Takes the largest members out until the others, and a list of those, fit so many bytes.
+///
+/// Returns their names and the bytes of their values. Small members stay: naming them takes as much room.
+pub(super) fn shed(kept: &mut Members, facts: &mut Members, room: usize) -> Members {
+    const WORTH_IT: usize = 1024;
+    let named = |name: &str| quoted(name).len() + 2;
+    // Besides the members: braces, and the names `ide`, `import` and `left_out`.
+    let mut total = 64
+        + kept.iter().chain(&*facts).map(|(name, value)| named(name) + value.len()).sum::<usize>();
+    let mut largest: Vec<(usize, String)> = kept
+        .iter()
+        .chain(&*facts)
+        .filter(|(_, value)| value.len() > WORTH_IT)
+        .map(|(name, value)| (value.len(), name.clone()))
+        .collect();
+    largest.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    let mut left_out = Members::new();
+    for (size, name) in largest {
+        if total <= room {
+            break;
+        }
+        // Its name goes where the member was; the digits of its size come on top.
+        total = total - size + 20;
+        kept.retain(|(member, _)| *member != name);
+        facts.retain(|(member, _)| *member != name);
+        left_out.push((name, size.to_string()));
+    }
+    left_out
+}
+
+/// Returns the members that were left out as a person reads them.
+pub(super) fn listed(left_out: &Members) -> String {
+    let each = left_out.iter().map(|(name, size)| format!("{name} ({size} bytes)"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// Returns members as a list of pairs, in which a name may come more than once.
 pub(super) fn pairs(members: &Members) -> String {
     let pairs: Vec<String> =

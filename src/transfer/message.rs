@@ -12,13 +12,14 @@
 //! - `created_at`: `guessed`, the time of the message before, or of the session
 //! - `shadowed`: members whose name comes again later, as `[name, value]`
 //! - `message`: the whole of it, where it is not an object
+//! - `left_out`: members, by their bytes, that are too large for the daemon to take
 
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::fields::{self, Fields, Members, object, pairs, quoted};
+use super::fields::{self, Fields, Members, object, pairs, quoted, shed};
 use super::instant;
 use super::tally::Tally;
 use crate::api::message::NewMessage;
@@ -44,15 +45,21 @@ pub(super) struct PlannedMessage {
     kept: Members,
     /// What the importer decided.
     facts: Members,
+    /// Names and sizes of what the daemon cannot take.
+    pub(super) left_out: Members,
 }
 
 impl PlannedMessage {
     /// Returns the message as `message.append_many` takes it.
     pub(super) fn to_new(&self) -> NewMessage {
         let mut members = self.kept.clone();
-        if !self.facts.is_empty() {
+        let mut facts = self.facts.clone();
+        if !self.left_out.is_empty() {
+            facts.push(("left_out".to_owned(), object(&self.left_out).as_str().to_owned()));
+        }
+        if !facts.is_empty() {
             let name = free_name("import", &members);
-            members.push((name, object(&self.facts).as_str().to_owned()));
+            members.push((name, object(&facts).as_str().to_owned()));
         }
         NewMessage {
             id: Some(self.id.clone()),
@@ -72,7 +79,24 @@ impl PlannedMessage {
             message.kept.insert(0, ("id".to_owned(), quoted(self.id.as_str())));
         }
         message.facts.insert(0, ("id".to_owned(), quoted(why)));
+        message.shed();
         message
+    }
+
+    /// Leaves the largest members out where the daemon would refuse the message for them.
+    fn shed(&mut self) {
+        let members = self.kept.iter().chain(&self.facts);
+        let metadata: usize = members.map(|(name, value)| name.len() + value.len()).sum();
+        if metadata < MAX_CONTENT_BYTES / 2 && self.content.len() < MAX_CONTENT_BYTES / 4 {
+            return;
+        }
+        let mut new = self.to_new();
+        let metadata = new.metadata.take().map_or(0, |metadata| metadata.as_str().len());
+        let others = serde_json::to_vec(&new).map_or(usize::MAX, |bytes| bytes.len());
+        let room = metadata_room(MAX_MESSAGE_BYTES, others);
+        if metadata > room {
+            self.left_out.extend(shed(&mut self.kept, &mut self.facts, room));
+        }
     }
 
     /// Returns the bytes the message takes in a frame.
@@ -87,7 +111,7 @@ impl PlannedMessage {
             return Some(format!("its content is {bytes} bytes; the limit is {MAX_CONTENT_BYTES}"));
         }
         (bytes > MAX_MESSAGE_BYTES)
-            .then(|| format!("it is {bytes} bytes with its tool calls and images; the limit is {MAX_MESSAGE_BYTES}"))
+            .then(|| format!("it is {bytes} bytes as JSON; the limit is {MAX_MESSAGE_BYTES}"))
     }
 }
 
@@ -158,8 +182,11 @@ impl<'a> Converter<'a> {
         let own_id = own_id.and_then(|id| MessageId::parse(id).ok());
         let id = own_id.unwrap_or_else(|| derived_id(self.session_id, place, &content));
         let role = role.and_then(|role| Role::parse(&role)).unwrap_or(Role::Assistant);
+        let created_at = self.time;
+        let left_out = Members::new();
         let mut message =
-            PlannedMessage { place, id, role, content, created_at: self.time, kept, facts };
+            PlannedMessage { place, id, role, content, created_at, kept, facts, left_out };
+        message.shed();
         if self.used.contains(&message.id) {
             self.tally.add("an id comes again, another was made", place);
             message = message.with_derived_id(self.session_id, "repeated");
@@ -167,6 +194,11 @@ impl<'a> Converter<'a> {
         self.used.insert(message.id.clone());
         message
     }
+}
+
+/// Returns the bytes of metadata that fit a frame's share beside the other fields.
+pub(super) fn metadata_room(share: usize, others: usize) -> usize {
+    MAX_CONTENT_BYTES.min(share.saturating_sub(others + r#","metadata":"#.len()))
 }
 
 /// Takes a time out of a field; a text that says more than the time stays.
@@ -300,19 +332,65 @@ mod tests {
 
     #[test]
     fn a_message_over_a_limit_is_told() {
-        let planned = |content: usize, thoughts: usize| {
-            let (content, thoughts) = ("x".repeat(content), "y".repeat(thoughts));
-            let json = format!(
-                r#"{{"id":"m","content":"{content}","role":"user","thoughts":"{thoughts}"}}"#
-            );
+        let planned = |content: &str| {
+            let json = format!(r#"{{"id":"m","content":"{content}","role":"user"}}"#);
             convert(&[&json]).0.remove(0)
         };
         let excess = |message: PlannedMessage| message.excess(message.encoded_bytes());
-        assert_eq!(excess(planned(MAX_CONTENT_BYTES, 0)), None);
-        let too_long = excess(planned(MAX_CONTENT_BYTES + 1, 0)).expect("is over");
+        assert_eq!(excess(planned(&"x".repeat(MAX_CONTENT_BYTES))), None);
+        let too_long = excess(planned(&"x".repeat(MAX_CONTENT_BYTES + 1))).expect("is over");
         assert!(too_long.starts_with("its content is 8388609 bytes"), "{too_long}");
-        let around = planned(0, 0).encoded_bytes();
-        assert_eq!(excess(planned(0, MAX_MESSAGE_BYTES - around)), None);
-        assert!(excess(planned(0, MAX_MESSAGE_BYTES - around + 1)).is_some());
+        // Within the limit of a content, but each byte of it takes six in a frame.
+        let escaped = excess(planned(&r"\u0001".repeat(MAX_MESSAGE_BYTES / 6))).expect("is over");
+        assert!(escaped.ends_with("bytes as JSON; the limit is 16769024"), "{escaped}");
+    }
+
+    #[test]
+    fn what_is_too_large_is_left_out_and_named_and_the_rest_stays() {
+        let images = "i".repeat(MAX_CONTENT_BYTES);
+        let json = |images: &str, more: &str| {
+            format!(
+                r#"{{"id":"m","content":"said","role":"user","timestamp":"1970-01-01T00:00:00.000Z","toolCalls":[1],"images":"{images}"{more}}}"#
+            )
+        };
+        let around = r#"{"toolCalls":[1],"images":""}"#.len();
+        let (messages, _) = convert(&[
+            &json(&images[around..], ""),
+            &json(&images[around - 1..], r#","id":"n""#),
+            &json(&images[..MAX_CONTENT_BYTES / 2], r#","thoughts":"t""#),
+        ]);
+        // Just at the limit nothing is left out.
+        assert_eq!(metadata(&messages[0]).len(), MAX_CONTENT_BYTES);
+        assert!(messages[0].left_out.is_empty() && messages[2].left_out.is_empty());
+        let size = images.len() - around + 1 + 2;
+        let left = format!(
+            r#"{{"toolCalls":[1],"import":{{"shadowed":[["id","m"]],"left_out":{{"images":{size}}}}}}}"#
+        );
+        assert_eq!(metadata(&messages[1]), left);
+        assert_eq!(messages[1].content, "said");
+        assert_eq!(messages[1].left_out, [("images".to_owned(), size.to_string())]);
+    }
+
+    #[test]
+    fn beside_a_large_content_there_is_less_room() {
+        let long = "c".repeat(MAX_CONTENT_BYTES);
+        let planned = |images: usize| {
+            let images = "i".repeat(images);
+            convert(&[&format!(
+                r#"{{"id":"m","content":"{long}","role":"user","images":"{images}"}}"#
+            )])
+            .0
+            .remove(0)
+        };
+        let around = planned(2000).encoded_bytes() - 2000;
+        let just = planned(MAX_MESSAGE_BYTES - around);
+        assert!(just.left_out.is_empty());
+        assert_eq!(
+            (just.encoded_bytes(), just.excess(just.encoded_bytes())),
+            (MAX_MESSAGE_BYTES, None)
+        );
+        let over = planned(MAX_MESSAGE_BYTES - around + 1);
+        assert_eq!(over.left_out[0].0, "images");
+        assert_eq!(over.excess(over.encoded_bytes()), None);
     }
 }

@@ -267,6 +267,27 @@ async fn a_message_over_the_limit_fails_alone() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_beside_a_content_is_named_and_the_content_arrives() {
+    let mut world = World::start().await;
+    let image = "i".repeat(MAX_CONTENT_BYTES);
+    let large = format!(r#"{{"id":"large","content":"said","role":"user","images":["{image}"]}}"#);
+    let messages = [message_json("a", "x"), large, message_json("b", "x")];
+    world.write("agent-sessions/_global/s.json", session_json("s", &messages));
+    for round in 0..2 {
+        let (outcomes, totals) = world.import().await;
+        let counts = (totals.messages.imported, totals.messages.already_there);
+        assert_eq!(counts, if round == 0 { (3, 0) } else { (0, 3) });
+        assert_eq!((totals.partly, outcomes[0].left_out), (1, 1), "not whole, however often");
+        let told = "message large (messages[1]): too large, left out: images (8388612 bytes)";
+        assert_eq!(outcomes[0].problems, [told]);
+        let stored = world.messages("s").await;
+        assert_eq!(stored[1].content, "said");
+        let kept = r#"{"import":{"created_at":"guessed","left_out":{"images":8388612}}}"#;
+        assert_eq!(metadata(&stored[1]), kept);
+    }
+}
+
+#[tokio::test]
 async fn every_broken_file_has_its_own_outcome_and_stays_untouched() {
     let mut world = World::start().await;
     let whole = session_json("whole", &[message_json("m", "x")]);

@@ -84,6 +84,96 @@ fn a_content_has_8_mib() {
     );
 }
 
+/// Objects of just the limit, and of one byte more.
+fn objects_at_the_limit() -> (Value, Value) {
+    let object = |bytes: usize| json!({"k": "x".repeat(bytes - r#"{"k":""}"#.len())});
+    (object(MAX_CONTENT_BYTES), object(MAX_CONTENT_BYTES + 1))
+}
+
+#[test]
+fn metadata_has_8_mib_as_sent() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call(
+        "message.append",
+        json!({"id": "m", "session_id": "s", "role": "user", "content": ""}),
+    );
+    let (at, over) = objects_at_the_limit();
+    let message = |metadata: &Value| json!({"role": "user", "content": "", "metadata": metadata});
+    for (method, params, at_path, field) in [
+        ("session.start", json!({"kind": "chat"}), "/metadata", "metadata"),
+        ("session.update", json!({"id": "s"}), "/metadata", "metadata"),
+        ("project.open", json!({"path": "/large"}), "/project/metadata", "metadata"),
+        ("project.update", json!({"id": "p"}), "/metadata", "metadata"),
+        (
+            "message.append",
+            json!({"session_id": "s", "role": "user", "content": ""}),
+            "/metadata",
+            "metadata",
+        ),
+        (
+            "message.append_many",
+            json!({"session_id": "s"}),
+            "/messages/1/created",
+            "messages[1].metadata",
+        ),
+        ("message.update", json!({"id": "m"}), "/metadata", "metadata"),
+    ] {
+        let with = |metadata: &Value| {
+            let mut params = params.clone();
+            if method == "message.append_many" {
+                params["messages"] = json!([message(&json!({})), message(metadata)]);
+            } else {
+                params["metadata"] = metadata.clone();
+            }
+            params
+        };
+        let error = client.fail(method, with(&over));
+        assert_eq!(error_kind(&error), "too_large", "{method}");
+        assert_eq!(error["data"]["field"], field, "{method}");
+        assert_eq!(error["data"]["limit"], MAX_CONTENT_BYTES, "{method}");
+        assert_eq!(error["data"]["actual"], MAX_CONTENT_BYTES + 1, "{method}");
+        let result = client.call(method, with(&at));
+        let stored = result.pointer(at_path).expect("a field");
+        assert!(*stored == at || *stored == true, "{method}");
+    }
+}
+
+#[test]
+fn metadata_has_8_mib_after_a_patch() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat", "title": "t"}));
+    client.call("project.open", json!({"id": "s", "path": "/p", "name": "t"}));
+    client.call(
+        "message.append",
+        json!({"id": "s", "session_id": "s", "role": "user", "content": "t"}),
+    );
+    let patch = |value: String| json!({"id": "s", "metadata": {"b": value}});
+    let room = MAX_CONTENT_BYTES - r#"{"k":"","b":""}"#.len();
+    for (noun, other) in [("session", "title"), ("project", "name"), ("message", "content")] {
+        let update = format!("{noun}.update");
+        let half = json!({"id": "s", "metadata": {"k": "x".repeat(room / 2)}});
+        client.call(&update, half);
+        let over = "y".repeat(room - room / 2 + 1);
+        let mut refused = patch(over.clone());
+        refused[other] = json!("changed");
+        let error = client.fail(&update, refused);
+        assert_eq!(error_kind(&error), "too_large", "{noun}");
+        assert_eq!(error["data"]["field"], "metadata", "{noun}");
+        assert_eq!(error["data"]["actual"], MAX_CONTENT_BYTES + 1, "{noun}");
+        let stored = client.call(&format!("{noun}.get"), json!({"id": "s"}));
+        assert_eq!(stored["metadata"]["b"], Value::Null, "{noun}: it changed nothing");
+        assert_eq!(stored[other], "t", "{noun}: it changed nothing");
+        let stored = client.call(&update, patch(over[1..].to_owned()));
+        assert_eq!(stored["metadata"].to_string().len(), MAX_CONTENT_BYTES, "{noun}");
+    }
+}
+
 #[test]
 fn a_batch_has_100_calls() {
     let home = Home::new();
