@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
+use crate::model::json::check_depth;
 use crate::model::limits::{
     DEFAULT_PAGE_ITEMS, MAX_CONTENT_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
 };
@@ -35,7 +36,13 @@ pub(super) fn optional_size(field: &str, text: Option<&String>, limit: usize) ->
 
 /// Checks the free data of a record, or a patch for it.
 pub(super) fn metadata(field: &str, metadata: Option<&JsonObject>) -> Result<()> {
-    metadata.map_or(Ok(()), |metadata| size(field, metadata.as_str(), MAX_CONTENT_BYTES))
+    metadata.map_or(Ok(()), |metadata| json(field, metadata.as_str()))
+}
+
+/// Checks a free JSON value: its size, and its depth.
+pub(super) fn json(field: &str, text: &str) -> Result<()> {
+    size(field, text, MAX_CONTENT_BYTES)?;
+    check_depth(text).map_err(|problem| Error::invalid(field, problem))
 }
 
 /// Checks a name: not empty, and within its size.

@@ -24,6 +24,10 @@ pub const MAX_ID_CHARS: usize = 128;
 pub const MAX_NAME_BYTES: usize = 1024;
 /// Bytes of a path.
 pub const MAX_PATH_BYTES: usize = 32 * 1024;
+/// Levels of a free JSON value: how deep objects and arrays may lie in each other.
+///
+/// A reply adds up to five levels around the value, and serde_json, for one, reads 127 in all.
+pub const MAX_JSON_DEPTH: usize = 100;
 /// The earliest time a client may give: the start of year 1 in RFC 3339, in milliseconds.
 pub const MIN_TIME: i64 = -62_135_596_800_000;
 /// The latest time a client may give: the end of year 9999 in RFC 3339, in milliseconds.

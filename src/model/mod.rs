@@ -4,6 +4,7 @@ pub mod cursor;
 pub mod id;
 pub mod json;
 pub mod limits;
+mod merge;
 pub mod record;
 pub mod time;
 

@@ -177,7 +177,7 @@ pub(super) fn patched(
 ) -> Result<Option<JsonObject>> {
     let Some(patch) = patch else { return Ok(current) };
     let merged = JsonObject::merged(current.as_ref(), patch)
-        .map_err(|error| Error::invalid("metadata", format!("cannot be merged: {error}")))?;
+        .map_err(|problem| Error::invalid("metadata", problem))?;
     let bytes = merged.as_str().len();
     if bytes > MAX_CONTENT_BYTES {
         return Err(Error::TooLarge {

@@ -7,6 +7,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::model::json::depth_of;
+use crate::model::limits::MAX_JSON_DEPTH;
 use crate::model::{Json, JsonObject};
 
 /// The members of an object, in order.
@@ -75,6 +77,20 @@ pub(super) fn object(members: &Members) -> JsonObject {
     JsonObject::parse(json).expect("made of JSON texts")
 }
 
+/// Makes strings of the values that the daemon would refuse as too deep, and returns their names.
+///
+/// `levels` is how deep the members themselves will lie.
+pub(super) fn flatten(members: &mut Members, levels: usize) -> Vec<String> {
+    let mut flattened = Vec::new();
+    for (name, value) in members {
+        if depth_of(value) + levels > MAX_JSON_DEPTH {
+            *value = quoted(value);
+            flattened.push(name.clone());
+        }
+    }
+    flattened
+}
+
 /// Takes the largest members out until the others, and a list of those, fit so many bytes.
 ///
 /// Returns their names and the bytes of their values. Small members stay: naming them takes as much room.
@@ -120,7 +136,12 @@ pub(super) fn pairs(members: &Members) -> String {
 
 /// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
-    Json::of(text).expect("a text is JSON").as_str().to_owned()
+    json_of(text)
+}
+
+/// Returns the JSON of texts.
+pub(super) fn json_of<T: serde::Serialize + ?Sized>(texts: &T) -> String {
+    Json::of(texts).expect("texts are JSON").as_str().to_owned()
 }
 
 /// Returns the text of a JSON string; `None` where the value is none.

@@ -12,6 +12,7 @@
 //! - `created_at`: `guessed`, the time of the message before, or of the session
 //! - `shadowed`: members whose name comes again later, as `[name, value]`
 //! - `message`: the whole of it, where it is not an object
+//! - `as_text`: members nested too deeply for the daemon, whose JSON is kept in a string
 //! - `left_out`: members, by their bytes, that are too large for the daemon to take
 
 use std::collections::HashSet;
@@ -19,7 +20,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::fields::{self, Fields, Members, object, pairs, quoted, shed};
+use super::fields::{self, Fields, Members, flatten, json_of, object, pairs, quoted, shed};
 use super::instant;
 use super::tally::Tally;
 use crate::api::message::NewMessage;
@@ -172,10 +173,15 @@ impl<'a> Converter<'a> {
             facts.push(("message".to_owned(), value.get().to_owned()));
             self.tally.add("not an object, kept in the metadata", place);
         }
-        let (kept, shadowed) = fields.into_rest();
+        let (mut kept, shadowed) = fields.into_rest();
         if !shadowed.is_empty() {
             facts.push(("shadowed".to_owned(), pairs(&shadowed)));
             self.tally.add("a field comes twice, the first is in the metadata", place);
+        }
+        let as_text = [flatten(&mut kept, 1), flatten(&mut facts, 2)].concat();
+        if !as_text.is_empty() {
+            facts.push(("as_text".to_owned(), json_of(&as_text)));
+            self.tally.add("a field is nested too deeply, its JSON is kept in a string", place);
         }
 
         let content = content.unwrap_or_default();
@@ -233,6 +239,7 @@ fn derived_id(session_id: &SessionId, place: usize, content: &str) -> MessageId 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::MAX_JSON_DEPTH;
 
     fn convert(messages: &[&str]) -> (Vec<PlannedMessage>, Vec<String>) {
         let session_id = SessionId::parse("ses").expect("an id");
@@ -369,6 +376,23 @@ mod tests {
         assert_eq!(metadata(&messages[1]), left);
         assert_eq!(messages[1].content, "said");
         assert_eq!(messages[1].left_out, [("images".to_owned(), size.to_string())]);
+    }
+
+    #[test]
+    fn what_is_too_deep_is_kept_as_text() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        // An object of metadata is one level, `import` in it another, the message's pairs two more.
+        let (at, over) = (deep(MAX_JSON_DEPTH - 1), deep(MAX_JSON_DEPTH));
+        let json = format!(
+            r#"{{"id":"m","content":"","role":"user","timestamp":"1970-01-01T00:00:00.000Z","at":{at},"over":{over}}}"#
+        );
+        let (messages, notes) = convert(&[&json, &over]);
+        let kept = format!(r#"{{"at":{at},"over":"{over}","import":{{"as_text":["over"]}}}}"#);
+        assert_eq!(metadata(&messages[0]), kept);
+        let whole = format!(r#"{{"import":{{"message":"{over}","as_text":["message"]}}}}"#);
+        assert_eq!(metadata(&messages[1]), whole);
+        let note = "a field is nested too deeply, its JSON is kept in a string: 2 messages, the first is messages[0]";
+        assert!(notes.iter().any(|found| found == note), "{notes:?}");
     }
 
     #[test]

@@ -8,15 +8,16 @@
 //!   string, a `name` over the limit, or a `createdAt` that says more than a time in milliseconds
 //! - `import`: what the importer knew or decided: `workspace`, the name of the file's folder; `id`,
 //!   `missing` or `invalid` where the file's name was taken for it; `created_at`, `guessed`;
-//!   `shadowed`, members whose name comes again later, as `[name, value]`; `left_out`, members, by
-//!   their bytes, that are too large for the daemon to take
+//!   `shadowed`, members whose name comes again later, as `[name, value]`; `as_text`, members
+//!   nested too deeply for the daemon, whose JSON is kept in a string; `left_out`, members, by their
+//!   bytes, that are too large for it
 //!
 //! The head of `message.rs` says the same of messages.
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::fields::{Fields, Kind, Members, list, object, pairs, quoted, shed};
+use super::fields::{Fields, Kind, Members, flatten, json_of, list, object, pairs, quoted, shed};
 use super::message::{Converter, PlannedMessage, metadata_room, take_time};
 use crate::api::session::StartParams;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_NAME_BYTES};
@@ -115,6 +116,13 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
         notes.push("a field of the session comes twice; the first is in the metadata".to_owned());
     }
 
+    let as_text = [flatten(&mut ide, 2), flatten(&mut facts, 2)].concat();
+    if !as_text.is_empty() {
+        facts.push(("as_text".to_owned(), json_of(&as_text)));
+        let fields = as_text.join(", ");
+        notes.push(format!("nested too deeply, the JSON is kept in a string: {fields}"));
+    }
+
     let mut converter = Converter::new(&id, created_at);
     let messages =
         messages.iter().enumerate().map(|(place, value)| converter.convert(place, value)).collect();
@@ -176,6 +184,7 @@ fn id_of_name(stem: &str) -> SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::MAX_JSON_DEPTH;
 
     fn origin() -> Origin {
         Origin { stem: "stem".to_owned(), modified_at: 99, ..Origin::default() }
@@ -252,6 +261,17 @@ mod tests {
         assert_eq!(metadata(&plan), left);
         assert_eq!(plan.left_out, [("big".to_owned(), "8388610".to_owned())]);
         assert_eq!(plan.excess(), None);
+    }
+
+    #[test]
+    fn a_field_that_is_too_deep_is_kept_as_text() {
+        let deep = "[".repeat(MAX_JSON_DEPTH - 1) + &"]".repeat(MAX_JSON_DEPTH - 1);
+        let plan = plan(&format!(
+            r#"{{"id":"s","messages":[],"createdAt":"1970-01-01T00:00:01.000Z","deep":{deep}}}"#
+        ));
+        let kept = format!(r#"{{"ide":{{"deep":"{deep}"}},"import":{{"as_text":["deep"]}}}}"#);
+        assert_eq!(metadata(&plan), kept);
+        assert_eq!(plan.notes, ["nested too deeply, the JSON is kept in a string: deep"]);
     }
 
     #[test]

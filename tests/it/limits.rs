@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use aetherd::model::limits::{
     MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
-    MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
+    MAX_JSON_DEPTH, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
 };
 use aetherd::server::MAX_REFUSALS;
 use serde_json::{Value, json};
@@ -172,6 +172,69 @@ fn metadata_has_8_mib_after_a_patch() {
         let stored = client.call(&update, patch(over[1..].to_owned()));
         assert_eq!(stored["metadata"].to_string().len(), MAX_CONTENT_BYTES, "{noun}");
     }
+}
+
+/// What is stored at the limit can be read with serde_json, even in a batch of histories.
+#[test]
+fn a_free_value_is_100_levels_deep() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    // One level of `levels` is the object itself.
+    let object = |levels: usize| {
+        let inner = levels - 1;
+        format!("{{\"k\":{}1{}}}", "[".repeat(inner), "]".repeat(inner))
+    };
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call(
+        "message.append",
+        json!({"id": "m", "session_id": "s", "role": "user", "content": ""}),
+    );
+    for (method, params, field) in [
+        ("session.start", r#""kind":"chat","metadata":@"#, "metadata"),
+        ("session.update", r#""id":"s","metadata":@"#, "metadata"),
+        ("project.open", r#""path":"/deep","metadata":@"#, "metadata"),
+        ("project.update", r#""id":"p","metadata":@"#, "metadata"),
+        (
+            "message.append",
+            r#""session_id":"s","role":"user","content":"","metadata":@"#,
+            "metadata",
+        ),
+        (
+            "message.append_many",
+            r#""session_id":"s","messages":[{"role":"user","content":"","metadata":@}]"#,
+            "messages[0].metadata",
+        ),
+        ("message.update", r#""id":"m","metadata":@"#, "metadata"),
+        ("settings.set", r#""key":"k","value":@"#, "value"),
+        ("settings.set_many", r#""entries":[{"key":"l","value":@}]"#, "entries[0].value"),
+    ] {
+        for levels in [MAX_JSON_DEPTH, MAX_JSON_DEPTH + 1, 100_000] {
+            let params = params.replace('@', &object(levels));
+            client.send(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}}}}}"#
+            ));
+            let reply = client.receive();
+            if levels == MAX_JSON_DEPTH {
+                assert!(reply.get("result").is_some(), "{method}: {reply}");
+                continue;
+            }
+            let error = &reply["error"];
+            assert_eq!(error_kind(error), "invalid_params", "{method} {levels}");
+            assert_eq!(error["data"]["field"], field, "{method} {levels}");
+            let text = error["message"].as_str().expect("a message");
+            assert!(text.ends_with("nested deeper than 100"), "{text}");
+        }
+    }
+    let calls = [
+        request(1, "history.page", &json!({"session_id": "s"})),
+        request(2, "settings.list", &json!({})),
+    ];
+    client.send(&format!("[{}]", calls.join(",")));
+    let replies = client.receive();
+    assert_eq!(replies[0]["result"]["messages"].as_array().map(Vec::len), Some(3));
+    assert_eq!(replies[1]["result"]["settings"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
