@@ -15,6 +15,7 @@ mod jsonrpc;
 mod lifecycle;
 mod limits;
 mod migrations;
+mod projects;
 mod store_model;
 mod support;
 mod transcripts;

@@ -203,6 +203,35 @@ fn what_no_client_may_send_is_listed_where_an_old_file_has_it() {
     }
 }
 
+/// The old table took a folder twice: the project last opened is the one that `project.open` finds.
+#[test]
+fn adopted_projects_are_found_by_their_folder() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let old = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE projects (id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, created_at INTEGER NOT NULL);
+             INSERT INTO projects VALUES
+                ('older', 'p', '/p/q/', 1763000000), ('newer', 'p', '/p/q', 1763000001),
+                ('drive', 'w', 'C:/Users/me', 1763000002), ('relative', 'r', 'p/q', 1763000003);",
+        )
+        .expect("the old table");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            for (path, id) in [("/p/q/.", "newer"), (r"c:\users\ME\", "drive")] {
+                let path = path.to_owned();
+                let params =
+                    api::project::OpenParams { path, id: None, name: None, metadata: None };
+                let opened = store.write(move |tx| projects::open(tx, &params)).await;
+                assert_eq!(opened.expect("opens").project.id.as_str(), id, "{engine:?}");
+            }
+            assert_eq!(all_projects(&store, 50).await.len(), 4, "every row is kept");
+            store.close().await.expect("closed");
+        });
+    }
+}
+
 async fn all_settings(store: &Store, limit: u32) -> Vec<String> {
     let mut params =
         api::settings::ListParams { project_id: None, prefix: None, limit, cursor: None };

@@ -13,12 +13,13 @@ CREATE TABLE projects (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     path TEXT NOT NULL,
+    path_key TEXT NOT NULL,
     metadata TEXT,
     created_at INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     removed_at INTEGER
 );
-CREATE INDEX idx_projects_path ON projects (path);
+CREATE INDEX idx_projects_path_key ON projects (path_key);
 CREATE INDEX idx_projects_opened ON projects (opened_at, id);
 
 CREATE TABLE agent_sessions (

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::run_script;
 use crate::error::{Error, Result};
-use crate::model::{Json, time};
+use crate::model::{FolderPath, Json, time};
 use crate::store::engine::{self, Cell, Connection, Value};
 
 /// The tables of the agreed schema.
@@ -124,13 +124,18 @@ fn copy_setting(connection: &mut dyn Connection, row: &OldRow, now: i64) -> Resu
 
 fn copy_project(connection: &mut dyn Connection, row: &OldRow) -> Result<()> {
     let created_at = millis(row, "created_at");
+    let path = required(row, "path")?;
+    // What `project.open` would refuse has itself for a key, which no path that it takes has.
+    let key = FolderPath::parse(path).map_or_else(|_| path.to_owned(), |folder| folder.key());
     insert(
         connection,
-        "INSERT INTO projects (id, name, path, created_at, opened_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+        "INSERT INTO projects (id, name, path, path_key, created_at, opened_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
         &[
             required(row, "id")?.into(),
             required(row, "name")?.into(),
-            required(row, "path")?.into(),
+            path.into(),
+            (&key).into(),
             created_at.into(),
         ],
     )
