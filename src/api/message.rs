@@ -169,8 +169,8 @@ impl Check for UpdateParams {
 method! {
     /// Appends one message to a session. The answer comes after it is on the disk.
     ///
-    /// With an `id` the call can be retried: the same id with the same content gives the stored
-    /// message, with other content `conflict`.
+    /// With an `id` the call can be retried: the same id with the same content as was first sent
+    /// gives the stored message, as it is now, with other content `conflict`.
     Append = "message.append", Write, AppendParams => Message,
     errors: [NotFound, Conflict, PreconditionFailed, TooLarge],
     example: r#"{

@@ -187,8 +187,8 @@ pub struct DeletedSession {
 method! {
     /// Starts a session.
     ///
-    /// With an `id` the call can be retried: the same id with the same content gives the stored
-    /// session, with other content `conflict`.
+    /// With an `id` the call can be retried: the same id with the same content as was first sent
+    /// gives the stored session, as it is now, with other content `conflict`.
     Start = "session.start", Write, StartParams => Session,
     errors: [NotFound, Conflict, TooLarge],
     example: r#"{

@@ -3,6 +3,7 @@
 mod awake;
 pub mod backup;
 pub mod engine;
+mod first_sent;
 pub mod history;
 pub mod messages;
 pub mod migrations;

@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod migrations;
 mod projects;
+mod retries;
 mod store_model;
 mod support;
 mod transcripts;

@@ -44,11 +44,13 @@ CREATE INDEX idx_agent_sessions_project_created ON agent_sessions (project_id, c
 CREATE INDEX idx_agent_sessions_activity ON agent_sessions (activity_at, id);
 CREATE INDEX idx_agent_sessions_project_activity ON agent_sessions (project_id, activity_at, id);
 
--- What may be long and seldom changes, apart from the row that every append rewrites.
+-- What may be long and seldom changes, apart from the row that every append rewrites. `first_sent`,
+-- here and in agent_messages, is the fingerprint of what was first sent; NULL until it is patched.
 CREATE TABLE agent_session_texts (
     session_id TEXT PRIMARY KEY REFERENCES agent_sessions (id) ON DELETE CASCADE,
     system_prompt TEXT,
-    metadata TEXT
+    metadata TEXT,
+    first_sent TEXT
 );
 
 CREATE TABLE agent_messages (
@@ -60,7 +62,8 @@ CREATE TABLE agent_messages (
     code_excerpt TEXT,
     metadata TEXT,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER
+    updated_at INTEGER,
+    first_sent TEXT
 );
 CREATE UNIQUE INDEX idx_agent_messages_session_order ON agent_messages (session_id, index_in_session);
 

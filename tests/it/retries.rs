@@ -1,0 +1,163 @@
+//! A lost answer: the first call again gives what is stored, also where it was patched since.
+
+use aetherd::api::message::{AppendManyParams, AppendParams, NewMessage};
+use aetherd::api::session::StartParams;
+use aetherd::api::{message, session};
+use aetherd::error::{Error, Result};
+use aetherd::model::{JsonObject, Message, MessageId, Role, Session, SessionId};
+use aetherd::store::{Store, messages, sessions};
+
+use crate::support::{ENGINES, Home, open_store, runtime};
+
+fn object(text: &str) -> Option<JsonObject> {
+    Some(JsonObject::parse(text.to_owned()).expect("an object"))
+}
+
+fn start_params() -> StartParams {
+    StartParams {
+        id: SessionId::parse("s").ok(),
+        kind: "chat".to_owned(),
+        title: Some("New Chat".to_owned()),
+        system_prompt: Some("Be brief.".to_owned()),
+        metadata: object(r#"{"a": 1}"#),
+        ..StartParams::default()
+    }
+}
+
+fn append_params() -> AppendParams {
+    AppendParams {
+        id: MessageId::parse("m").ok(),
+        session_id: SessionId::parse("s").expect("an id"),
+        role: Role::Assistant,
+        content: "Looking.".to_owned(),
+        code_excerpt: Some("let a;".to_owned()),
+        metadata: object(r#"{"tool_calls": [1]}"#),
+        expected_index: Some(0),
+        created_at: None,
+    }
+}
+
+async fn start(store: &Store, params: StartParams) -> Result<Session> {
+    store.write(move |tx| sessions::start(tx, &params)).await
+}
+
+async fn append(store: &Store, params: AppendParams) -> Result<Message> {
+    store.write(move |tx| messages::append(tx, &params)).await
+}
+
+async fn update_session(store: &Store, title: Option<&str>, metadata: &str) -> Session {
+    let params = session::UpdateParams {
+        id: SessionId::parse("s").expect("an id"),
+        title: Some(title.map(str::to_owned)),
+        description: None,
+        model: None,
+        system_prompt: None,
+        project_id: None,
+        metadata: object(metadata),
+    };
+    store.write(move |tx| sessions::update(tx, &params)).await.expect("updates")
+}
+
+async fn update_message(store: &Store, content: Option<&str>, metadata: &str) -> Message {
+    let params = message::UpdateParams {
+        id: MessageId::parse("m").expect("an id"),
+        content: content.map(str::to_owned),
+        code_excerpt: Some(None),
+        metadata: object(metadata),
+    };
+    store.write(move |tx| messages::update(tx, &params)).await.expect("updates")
+}
+
+fn assert_conflict<T: std::fmt::Debug>(result: Result<T>) {
+    let error = result.expect_err("is refused");
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+}
+
+#[test]
+fn a_start_is_retried_after_the_session_was_patched() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            start(&store, start_params()).await.expect("starts");
+            update_session(&store, Some("Bug"), r#"{"a": 2}"#).await;
+            let stored = update_session(&store, None, r#"{"b": 3}"#).await;
+            store.close().await.expect("closed");
+            let store = open_store(&home, engine);
+            let again = start(&store, start_params()).await.expect("is retried");
+            assert_eq!(again, stored, "{engine:?}");
+            assert_eq!(again.title, None);
+            // What is stored now is not what was sent.
+            let now = StartParams { title: None, metadata: stored.metadata, ..start_params() };
+            assert_conflict(start(&store, now).await);
+            for other in [
+                StartParams { kind: "other".to_owned(), ..start_params() },
+                StartParams { description: Some(String::new()), ..start_params() },
+                StartParams { metadata: object(r#"{"a":1}"#), ..start_params() },
+                StartParams { system_prompt: None, ..start_params() },
+                StartParams { created_at: Some(1), ..start_params() },
+            ] {
+                assert_conflict(start(&store, other).await);
+            }
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+#[test]
+fn an_append_is_retried_after_the_message_was_patched() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            start(&store, start_params()).await.expect("starts");
+            let first = append(&store, append_params()).await.expect("appends");
+            update_message(&store, Some("Found it."), r#"{"tool_calls": [2]}"#).await;
+            let stored = update_message(&store, None, r#"{"done": true}"#).await;
+            store.close().await.expect("closed");
+            let store = open_store(&home, engine);
+            let again = append(&store, append_params()).await.expect("is retried");
+            assert_eq!(again, stored, "{engine:?}");
+            let at = Some(first.created_at);
+            let timed = AppendParams { created_at: at, ..append_params() };
+            assert_eq!(append(&store, timed).await.expect("is retried"), stored);
+            let sent = append_params();
+            let new = |content: &str| NewMessage {
+                id: sent.id.clone(),
+                role: sent.role,
+                content: content.to_owned(),
+                code_excerpt: sent.code_excerpt.clone(),
+                metadata: sent.metadata.clone(),
+                created_at: None,
+            };
+            let many = |content: &str| AppendManyParams {
+                session_id: sent.session_id.clone(),
+                messages: vec![new(content)],
+                expected_index: None,
+            };
+            let params = many("Looking.");
+            let appended = store.write(move |tx| messages::append_many(tx, &params)).await;
+            assert!(!appended.expect("is retried").messages[0].created);
+            let params = many("Found it.");
+            assert_conflict(store.write(move |tx| messages::append_many(tx, &params)).await);
+            // What is stored now is not what was sent.
+            let now = AppendParams {
+                content: stored.content,
+                code_excerpt: stored.code_excerpt,
+                metadata: stored.metadata,
+                ..append_params()
+            };
+            assert_conflict(append(&store, now).await);
+            for other in [
+                AppendParams { role: Role::User, ..append_params() },
+                AppendParams { content: String::new(), ..append_params() },
+                AppendParams { code_excerpt: None, ..append_params() },
+                AppendParams { metadata: None, ..append_params() },
+                AppendParams { created_at: Some(first.created_at + 1), ..append_params() },
+            ] {
+                assert_conflict(append(&store, other).await);
+            }
+            store.close().await.expect("closed");
+        });
+    }
+}
