@@ -10,6 +10,7 @@ pub mod migrations;
 mod page;
 pub mod projects;
 mod readers;
+mod session_list;
 pub mod sessions;
 pub mod settings;
 pub mod status;

@@ -4,13 +4,11 @@
 //! that range and rewrites no message.
 
 use super::engine::Row;
-use super::page::Page;
+pub use super::session_list::list;
 use super::{ReadTx, WriteTx, first_sent, projects};
-use crate::api::session::{ClearParams, ListParams, SessionPage, StartParams, UpdateParams};
+use crate::api::session::{ClearParams, StartParams, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{
-    Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary, time,
-};
+use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, time};
 
 const BY_ID: &str =
     "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
@@ -43,35 +41,6 @@ const HIDE: &str =
     "UPDATE agent_sessions SET hidden_from = ?2, hidden_to = ?3, updated_at = ?4 WHERE id = ?1";
 
 const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
-
-/// A list's statement: what is said of `project_id = ?2`, and of the key behind the page before.
-macro_rules! list {
-    ($project:literal, $key:literal) => {
-        concat!(
-            "SELECT id, project_id, kind, title, description, model, parent_id,
-                next_index - (hidden_to - hidden_from), first_message_at, last_message_at,
-                created_at, activity_at
-            FROM agent_sessions WHERE deleted_at IS NULL AND (?1 IS NULL OR kind = ?1)",
-            $project,
-            $key,
-        )
-    };
-    ($project:literal) => {
-        [
-            // Without a condition on the key: none could let every time of an older file pass.
-            list!($project, " ORDER BY activity_at DESC, id DESC LIMIT ?3"),
-            list!(
-                $project,
-                " AND activity_at <= ?3 AND (activity_at < ?3 OR id < ?4)
-                ORDER BY activity_at DESC, id DESC LIMIT ?5"
-            ),
-        ]
-    };
-}
-
-const LIST: [&str; 2] = list!("");
-const LIST_OF_PROJECT: [&str; 2] = list!(" AND project_id = ?2");
-const LIST_OF_NO_PROJECT: [&str; 2] = list!(" AND project_id IS NULL");
 
 /// What an append and a reader of history need to know of a session.
 #[derive(Debug, Clone)]
@@ -175,36 +144,6 @@ fn fields(session: &Session) -> first_sent::Fields<'_, 8> {
 /// Returns one session.
 pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
     live(tx, id).map(|found| found.session)
-}
-
-/// Returns a page of sessions, newest activity first.
-pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
-    let [first, next] = match &params.project_id {
-        None => LIST,
-        Some(None) => LIST_OF_NO_PROJECT,
-        Some(Some(_)) => LIST_OF_PROJECT,
-    };
-    let project_id = params.project_id.as_ref().and_then(Option::as_ref);
-    let mut values = vec![params.kind.as_deref().into(), project_id.map(ProjectId::as_str).into()];
-    let after = params.cursor.as_ref().map(Cursor::position);
-    let sql = match &after {
-        None => first,
-        Some((activity_at, id)) => {
-            values.push((*activity_at).into());
-            values.push(id.into());
-            next
-        }
-    };
-    let mut page = Page::new(params.limit);
-    page.fill(tx, sql, values, read_summary, size)?;
-    let next_cursor = page.end().map(|last| Cursor::after(last.activity_at, last.id.as_str()));
-    Ok(SessionPage { sessions: page.items, next_cursor })
-}
-
-/// The bytes of a summary's texts.
-fn size(session: &SessionSummary) -> usize {
-    let optional = [&session.title, &session.description, &session.model];
-    session.kind.len() + optional.into_iter().flatten().map(String::len).sum::<usize>()
 }
 
 /// Changes a session's own fields.
@@ -370,27 +309,10 @@ fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<Found>> {
     })
 }
 
-fn read_summary(row: &mut Row) -> Result<SessionSummary> {
-    Ok(SessionSummary {
-        id: super::stored(SessionId::parse(row.text()?))?,
-        project_id: project_id(row)?,
-        kind: row.text()?,
-        title: row.optional_text()?,
-        description: row.optional_text()?,
-        model: row.optional_text()?,
-        parent_id: parent_id(row)?,
-        message_count: row.int()?,
-        first_message_at: row.optional_int()?,
-        last_message_at: row.optional_int()?,
-        created_at: row.int()?,
-        activity_at: row.int()?,
-    })
-}
-
-fn project_id(row: &mut Row) -> Result<Option<ProjectId>> {
+pub(super) fn project_id(row: &mut Row) -> Result<Option<ProjectId>> {
     row.optional_text()?.map(|text| super::stored(ProjectId::parse(text))).transpose()
 }
 
-fn parent_id(row: &mut Row) -> Result<Option<SessionId>> {
+pub(super) fn parent_id(row: &mut Row) -> Result<Option<SessionId>> {
     row.optional_text()?.map(|text| super::stored(SessionId::parse(text))).transpose()
 }

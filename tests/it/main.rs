@@ -17,6 +17,7 @@ mod limits;
 mod migrations;
 mod projects;
 mod retries;
+mod session_list;
 mod store_model;
 mod support;
 mod transcripts;

@@ -41,8 +41,9 @@ CREATE TABLE agent_sessions (
     deleted_at INTEGER
 );
 CREATE INDEX idx_agent_sessions_project_created ON agent_sessions (project_id, created_at);
-CREATE INDEX idx_agent_sessions_activity ON agent_sessions (activity_at, id);
-CREATE INDEX idx_agent_sessions_project_activity ON agent_sessions (project_id, activity_at, id);
+-- Every append moves the session in these two, at a page of the log each.
+CREATE INDEX idx_agent_sessions_kind_activity ON agent_sessions (deleted_at, kind, activity_at, id);
+CREATE INDEX idx_agent_sessions_project_kind_activity ON agent_sessions (deleted_at, project_id, kind, activity_at, id);
 
 -- What may be long and seldom changes, apart from the row that every append rewrites. `first_sent`,
 -- here and in agent_messages, is the fingerprint of what was first sent; NULL until it is patched.
