@@ -173,6 +173,10 @@ pub struct ClearParams {
     /// How many messages at its start stay: 1 keeps the system prompt the IDE puts there.
     #[serde(default)]
     pub keep_first: u32,
+    /// The session's next index; `precondition_failed` where it is another, unless this very call
+    /// was carried out before. With it the call can be retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_next_index: Option<i64>,
 }
 
 impl Check for ClearParams {}
@@ -249,10 +253,13 @@ method! {
     /// Starts the conversation over: its history shows only the first messages, as many as are kept.
     ///
     /// Nothing is erased: the messages stay in the database and readable by `message.get`, and
-    /// the next index goes on.
+    /// the next index goes on. What is hidden stays hidden. So a second clear hides all from where
+    /// the first began, and with a smaller `keep_first` from there; a larger one keeps no more than
+    /// the first did, neither what that hid nor what was said after it. Without
+    /// `expected_next_index` a retry also hides what was appended in between; with it, it does not.
     Clear = "session.clear", Write, ClearParams => Session,
-    errors: [NotFound],
-    example: r#"{"id": "ses-1", "keep_first": 1}"# => r#"{
+    errors: [NotFound, PreconditionFailed],
+    example: r#"{"id": "ses-1", "keep_first": 1, "expected_next_index": 3}"# => r#"{
         "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
         "description": null, "model": "gemini-flash-latest", "system_prompt": "You are Rainy.",
         "parent_id": null, "metadata": {"pinned": true}, "message_count": 1, "next_index": 3,

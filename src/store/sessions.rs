@@ -191,6 +191,21 @@ pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
     let keep = i64::from(params.keep_first);
     // Keeping more than the part before the hidden range keeps no more: it stays hidden.
     let from = if head.hidden_from == head.hidden_to { keep } else { keep.min(head.hidden_from) };
+    if let Some(expected) = params.expected_next_index
+        && expected != head.next_index
+    {
+        // A retry: just what this call hides was hidden when the next index was the one expected. At
+        // 0 that cannot be told from no clear at all.
+        let hidden = (head.hidden_from, head.hidden_to);
+        if expected > 0 && hidden == (from.min(expected), expected) {
+            return get(tx, &params.id);
+        }
+        return Err(Error::PreconditionFailed {
+            what: "the next index of the session",
+            expected,
+            actual: head.next_index,
+        });
+    }
     let from = from.min(head.next_index);
     tx.execute_one(
         HIDE,

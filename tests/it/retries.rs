@@ -1,11 +1,12 @@
-//! A lost answer: the first call again gives what is stored, also where it was patched since.
+//! A lost answer: the same call again gives what is stored, also where that changed since.
 
+use aetherd::api::history::{Order, PageParams};
 use aetherd::api::message::{AppendManyParams, AppendParams, NewMessage};
-use aetherd::api::session::StartParams;
+use aetherd::api::session::{ClearParams, StartParams};
 use aetherd::api::{message, session};
 use aetherd::error::{Error, Result};
 use aetherd::model::{JsonObject, Message, MessageId, Role, Session, SessionId};
-use aetherd::store::{Store, messages, sessions};
+use aetherd::store::{Store, history, messages, sessions};
 
 use crate::support::{ENGINES, Home, open_store, runtime};
 
@@ -157,6 +158,109 @@ fn an_append_is_retried_after_the_message_was_patched() {
             ] {
                 assert_conflict(append(&store, other).await);
             }
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+async fn say(store: &Store, count: usize) {
+    for _ in 0..count {
+        let params = AppendParams { id: None, expected_index: None, ..append_params() };
+        append(store, params).await.expect("appends");
+    }
+}
+
+async fn clear(
+    store: &Store,
+    keep_first: u32,
+    expected_next_index: Option<i64>,
+) -> Result<Session> {
+    let id = SessionId::parse("s").expect("an id");
+    let params = ClearParams { id, keep_first, expected_next_index };
+    store.write(move |tx| sessions::clear(tx, &params)).await
+}
+
+async fn shown(store: &Store) -> Vec<i64> {
+    let session_id = SessionId::parse("s").expect("an id");
+    let params = PageParams { session_id, order: Order::Oldest, limit: 1000, cursor: None };
+    let page = store.read(move |tx| history::page(tx, &params)).await.expect("a page");
+    page.messages.iter().map(|message| message.index_in_session).collect()
+}
+
+fn assert_precondition<T: std::fmt::Debug>(result: Result<T>, is: i64) {
+    let error = result.expect_err("is refused");
+    assert!(matches!(error, Error::PreconditionFailed { actual, .. } if actual == is), "{error}");
+}
+
+#[test]
+fn a_clear_is_retried_and_hides_nothing_more() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            start(&store, start_params()).await.expect("starts");
+            say(&store, 4).await;
+            for wrong in [-1, 0, 3, 5] {
+                assert_precondition(clear(&store, 1, Some(wrong)).await, 4);
+            }
+            assert_eq!(shown(&store).await, [0, 1, 2, 3], "{engine:?}");
+            clear(&store, 1, Some(4)).await.expect("clears");
+            assert_eq!(shown(&store).await, [0]);
+            let stored = clear(&store, 1, Some(4)).await.expect("again");
+            assert_eq!(stored.message_count, 1);
+            say(&store, 2).await;
+            let again = clear(&store, 1, Some(4)).await.expect("is retried");
+            assert_eq!((again.message_count, again.next_index), (3, 6));
+            assert_eq!(shown(&store).await, [0, 4, 5]);
+            // Not the call that was carried out.
+            assert_precondition(clear(&store, 0, Some(4)).await, 6);
+            assert_precondition(clear(&store, 1, Some(5)).await, 6);
+            clear(&store, 1, Some(6)).await.expect("clears");
+            assert_eq!(shown(&store).await, [0]);
+            // Without it, what was appended in between is hidden too.
+            say(&store, 1).await;
+            clear(&store, 1, None).await.expect("clears");
+            assert_eq!(shown(&store).await, [0]);
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+#[test]
+fn a_clear_that_keeps_all_is_retried_too() {
+    let home = Home::new();
+    runtime().block_on(async {
+        let store = open_store(&home, ENGINES[0]);
+        start(&store, start_params()).await.expect("starts");
+        say(&store, 2).await;
+        clear(&store, 5, Some(2)).await.expect("hides nothing");
+        say(&store, 2).await;
+        let again = clear(&store, 5, Some(2)).await.expect("is retried");
+        assert_eq!(again.message_count, 4);
+        store.close().await.expect("closed");
+    });
+}
+
+#[test]
+fn a_second_clear_keeps_no_more_than_the_first() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            start(&store, start_params()).await.expect("starts");
+            say(&store, 5).await;
+            clear(&store, 2, None).await.expect("clears");
+            say(&store, 2).await;
+            assert_eq!(shown(&store).await, [0, 1, 5, 6]);
+            let stored = clear(&store, 4, None).await.expect("clears");
+            assert_eq!(shown(&store).await, [0, 1], "{engine:?}: not four");
+            assert_eq!((stored.message_count, stored.next_index), (2, 7));
+            assert!(stored.first_message_at.is_some() && stored.last_message_at.is_some());
+            say(&store, 1).await;
+            clear(&store, 1, None).await.expect("clears");
+            assert_eq!(shown(&store).await, [0]);
+            clear(&store, 9, None).await.expect("clears");
+            assert_eq!(shown(&store).await, [0]);
             store.close().await.expect("closed");
         });
     }

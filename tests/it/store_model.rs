@@ -164,7 +164,11 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
             json!(store.write(move |tx| sessions::update(tx, &params)).await?.title)
         }
         Operation::Clear { session, keep } => {
-            let params = ClearParams { id: session_id(session), keep_first: u32::from(keep) };
+            let params = ClearParams {
+                id: session_id(session),
+                keep_first: u32::from(keep),
+                expected_next_index: None,
+            };
             let cleared = store.write(move |tx| sessions::clear(tx, &params)).await?;
             json!({ "count": cleared.message_count, "next_index": cleared.next_index })
         }
