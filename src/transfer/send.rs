@@ -61,6 +61,7 @@ async fn start(
 ) -> Result<bool, ClientError> {
     match client.call::<session::Get>(&session::IdParams { id: plan.id.clone() }).await {
         Ok(stored) => {
+            let stored = put_into_project(client, stored, plan, outcome).await?;
             outcome.notes.extend(kept_fields(&stored, plan));
             return Ok(true);
         }
@@ -91,6 +92,36 @@ async fn start(
             outcome.problems.push(format!("session {}: {error}", plan.id));
             Ok(false)
         }
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a session into its project where it is in none: the project was opened after the import.
+async fn put_into_project(
+    client: &mut Client,
+    stored: Session,
+    plan: &SessionPlan,
+    outcome: &mut FileOutcome,
+) -> Result<Session, ClientError> {
+    if stored.project_id.is_some() || plan.start.project_id.is_none() {
+        return Ok(stored);
+    }
+    let update = session::UpdateParams {
+        id: stored.id.clone(),
+        title: None,
+        description: None,
+        model: None,
+        system_prompt: None,
+        project_id: Some(plan.start.project_id.clone()),
+        metadata: None,
+    };
+    match client.call::<session::Update>(&update).await {
+        Ok(session) => {
+            outcome.notes.push("the session was in no project; it is in its own now".to_owned());
+            Ok(session)
+        }
+        // It was moved to the trash meanwhile.
+        Err(error) if is_about_content(&error) => Ok(stored),
         Err(error) => Err(error),
     }
 }

@@ -227,6 +227,48 @@ async fn ids_of_other_sessions_and_repeated_ones_give_way_and_nothing_is_lost() 
 }
 
 #[tokio::test]
+async fn a_project_that_is_opened_later_gets_its_sessions_with_the_next_import() {
+    let mut world = World::start().await;
+    let of_shop = "agent-sessions/web-shop_14fc94";
+    for id in ["a", "b"] {
+        world.write(&format!("{of_shop}/{id}.json"), session_json(id, &[message_json(id, "x")]));
+    }
+    world.write("agent-sessions/_global/c.json", session_json("c", &[]));
+    world.import().await;
+    let open = async |client: &mut Client, path: &str| {
+        let params =
+            project::OpenParams { path: path.to_owned(), id: None, name: None, metadata: None };
+        client.call::<project::Open>(&params).await.expect("opens").project.id
+    };
+    let shop = open(&mut world.client, "/home/dev/src/web-shop/").await;
+    let other = open(&mut world.client, "/home/dev/src/other").await;
+    // Where the user put a session meanwhile, it stays.
+    let moved = session::UpdateParams {
+        id: session_id("b"),
+        title: None,
+        description: None,
+        model: None,
+        system_prompt: None,
+        project_id: Some(Some(other.clone())),
+        metadata: None,
+    };
+    world.client.call::<session::Update>(&moved).await.expect("moves");
+    let (outcomes, totals) = world.import().await;
+    assert_eq!(totals.already_there, 3, "{outcomes:#?}");
+    let told: Vec<&[String]> = outcomes.iter().map(|outcome| outcome.notes.as_slice()).collect();
+    assert_eq!(told[0], [""; 0]);
+    assert_eq!(told[1], ["the session was in no project; it is in its own now"]);
+    assert_eq!(told[2], ["the session was there with another project; it was left as it is"]);
+    for (id, project_id) in [("a", Some(shop)), ("b", Some(other)), ("c", None)] {
+        let params = session::IdParams { id: session_id(id) };
+        let session = world.client.call::<session::Get>(&params).await.expect("is there");
+        assert_eq!(session.project_id, project_id, "{id}");
+    }
+    let (outcomes, _) = world.import().await;
+    assert!(outcomes[1].notes.is_empty(), "{outcomes:#?}");
+}
+
+#[tokio::test]
 async fn a_session_in_the_trash_is_told_and_not_revived() {
     let mut world = World::start().await;
     world.write("agent-sessions/_global/s.json", session_json("s", &[message_json("m", "x")]));
