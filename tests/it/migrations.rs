@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use aetherd::api;
 use aetherd::config::EngineKind;
-use aetherd::model::ProjectId;
+use aetherd::model::{JsonObject, ProjectId, SessionId};
 use aetherd::store::migrations::CURRENT_VERSION;
-use aetherd::store::{Store, projects, sessions, settings};
+use aetherd::store::{Store, history, projects, sessions, settings};
 use serde_json::json;
 
 use crate::support::{ENGINES, Home, open_store, runtime, store_options};
@@ -198,6 +198,59 @@ fn what_no_client_may_send_is_listed_where_an_old_file_has_it() {
                 let none = all_sessions(&store, Some(None), limit).await;
                 assert_eq!(none, ["later", "last", "first"]);
             }
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+/// One message that cannot be read would fail the page, and so hide the others.
+#[test]
+fn adopted_messages_of_any_role_and_free_data_can_be_read() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let old = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE agent_sessions (id TEXT PRIMARY KEY, project_id TEXT, kind TEXT NOT NULL, created_at INTEGER NOT NULL);
+             CREATE TABLE agent_messages (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, role TEXT NOT NULL,
+                index_in_session INTEGER NOT NULL, content TEXT NOT NULL, code_excerpt TEXT, metadata TEXT, created_at INTEGER NOT NULL);
+             INSERT INTO agent_sessions VALUES ('s', NULL, 'chat', 1763000000);
+             INSERT INTO agent_messages VALUES
+                ('a', 's', 'user', 0, 'first', NULL, ' {\"k\": 1E400} ', 1763000001),
+                ('b', 's', 'function', 1, 'second', NULL, '{\"k\":1.50}', 1763000002),
+                ('c', 's', 'tool', 2, 'third', NULL, 'no \"JSON\"', 1763000003),
+                ('d', 's', 'system', 3, 'fourth', NULL, '[1]', 1763000004),
+                ('e', 's', '', 4, 'fifth', NULL, NULL, 1763000005);",
+        )
+        .expect("the old tables");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            let params = api::history::PageParams {
+                session_id: SessionId::parse("s").expect("an id"),
+                order: api::history::Order::Oldest,
+                limit: 50,
+                cursor: None,
+            };
+            let page = store.read(move |tx| history::page(tx, &params)).await.expect("a page");
+            let found: Vec<(&str, &str)> = page
+                .messages
+                .iter()
+                .map(|message| {
+                    let metadata = message.metadata.as_ref().map_or("", JsonObject::as_str);
+                    (message.role.as_str(), metadata)
+                })
+                .collect();
+            assert_eq!(
+                found,
+                [
+                    ("user", r#"{"k": 1E400}"#),
+                    ("assistant", r#"{"adopted":{"role":"function","metadata":{"k":1.50}}}"#),
+                    ("tool", r#"{"adopted":{"metadata":"no \"JSON\""}}"#),
+                    ("system", r#"{"adopted":{"metadata":[1]}}"#),
+                    ("assistant", r#"{"adopted":{"role":""}}"#),
+                ],
+                "{engine:?}"
+            );
             store.close().await.expect("closed");
         });
     }
