@@ -45,10 +45,10 @@ pub enum Error {
         actual: i64,
     },
     /// Something is larger than its limit.
-    #[error("{what} is {actual} bytes; the limit is {limit}")]
+    #[error("{field} is {actual} bytes; the limit is {limit}")]
     TooLarge {
-        /// What was too large.
-        what: String,
+        /// The parameter's path, such as `messages[2].metadata`.
+        field: String,
         /// The limit in bytes.
         limit: u64,
         /// Its size in bytes, as far as it was read.

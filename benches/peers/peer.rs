@@ -39,7 +39,8 @@ const RECENT: &str =
 
 const LIST: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
         next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions WHERE deleted_at IS NULL ORDER BY activity_at DESC, id DESC LIMIT ?1";
+    FROM agent_sessions WHERE deleted_at IS NULL AND kind = 'chat'
+    ORDER BY activity_at DESC, id DESC LIMIT ?1";
 
 /// A message, all its columns.
 pub(crate) type Message =

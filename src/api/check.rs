@@ -3,7 +3,11 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
-use crate::model::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS};
+use crate::model::json::check_depth;
+use crate::model::limits::{
+    DEFAULT_PAGE_ITEMS, MAX_CONTENT_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
+};
+use crate::model::{JsonObject, Millis, time};
 
 /// Params that can be checked.
 pub trait Check {
@@ -17,7 +21,7 @@ pub trait Check {
 pub(super) fn size(field: &str, text: &str, limit: usize) -> Result<()> {
     if text.len() > limit {
         return Err(Error::TooLarge {
-            what: field.to_owned(),
+            field: field.to_owned(),
             limit: limit as u64,
             actual: text.len() as u64,
         });
@@ -28,6 +32,17 @@ pub(super) fn size(field: &str, text: &str, limit: usize) -> Result<()> {
 /// Checks the size of a text that may be absent.
 pub(super) fn optional_size(field: &str, text: Option<&String>, limit: usize) -> Result<()> {
     text.map_or(Ok(()), |text| size(field, text, limit))
+}
+
+/// Checks the free data of a record, or a patch for it.
+pub(super) fn metadata(field: &str, metadata: Option<&JsonObject>) -> Result<()> {
+    metadata.map_or(Ok(()), |metadata| json(field, metadata.as_str()))
+}
+
+/// Checks a free JSON value: its size, and its depth.
+pub(super) fn json(field: &str, text: &str) -> Result<()> {
+    size(field, text, MAX_CONTENT_BYTES)?;
+    check_depth(text).map_err(|problem| Error::invalid(field, problem))
 }
 
 /// Checks a name: not empty, and within its size.
@@ -44,6 +59,17 @@ pub(super) fn count(field: &str, items: usize, limit: usize) -> Result<()> {
         return Err(Error::invalid(field, format!("expected 1 to {limit} items, found {items}")));
     }
     Ok(())
+}
+
+/// Checks a time that may be absent: it lies in the years 1 to 9999.
+pub(super) fn optional_time(field: &str, at: Option<Millis>) -> Result<()> {
+    match at.filter(|at| !time::is_showable(*at)) {
+        None => Ok(()),
+        Some(at) => Err(Error::invalid(
+            field,
+            format!("expected a time from {MIN_TIME} to {MAX_TIME} (years 1 to 9999), found {at}"),
+        )),
+    }
 }
 
 /// Checks a page's length.

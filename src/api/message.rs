@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Check};
 use super::method;
 use crate::error::Result;
-use crate::model::limits::{MAX_APPEND_MANY, MAX_CONTENT_BYTES};
+use crate::model::limits::{MAX_APPEND_MANY, MAX_CONTENT_BYTES, MAX_TIME, MIN_TIME};
 use crate::model::{JsonObject, Message, MessageId, Millis, Role, SessionId};
 
 /// Params of `message.append`.
@@ -33,18 +33,26 @@ pub struct AppendParams {
     pub expected_index: Option<i64>,
     /// When it was said; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
     pub created_at: Option<Millis>,
 }
 
 impl Check for AppendParams {
     fn check(&self) -> Result<()> {
-        check_texts("", &self.content, self.code_excerpt.as_ref())
+        check_texts("", &self.content, self.code_excerpt.as_ref(), self.metadata.as_ref())?;
+        check::optional_time("created_at", self.created_at)
     }
 }
 
-fn check_texts(prefix: &str, content: &str, code_excerpt: Option<&String>) -> Result<()> {
+fn check_texts(
+    prefix: &str,
+    content: &str,
+    code_excerpt: Option<&String>,
+    metadata: Option<&JsonObject>,
+) -> Result<()> {
     check::size(&format!("{prefix}content"), content, MAX_CONTENT_BYTES)?;
-    check::optional_size(&format!("{prefix}code_excerpt"), code_excerpt, MAX_CONTENT_BYTES)
+    check::optional_size(&format!("{prefix}code_excerpt"), code_excerpt, MAX_CONTENT_BYTES)?;
+    check::metadata(&format!("{prefix}metadata"), metadata)
 }
 
 /// One message of `message.append_many`.
@@ -66,6 +74,7 @@ pub struct NewMessage {
     pub metadata: Option<JsonObject>,
     /// When it was said; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
     pub created_at: Option<Millis>,
 }
 
@@ -90,7 +99,9 @@ impl Check for AppendManyParams {
                 &format!("messages[{at}]."),
                 &message.content,
                 message.code_excerpt.as_ref(),
+                message.metadata.as_ref(),
             )?;
+            check::optional_time(&format!("messages[{at}].created_at"), message.created_at)?;
         }
         Ok(())
     }
@@ -150,15 +161,16 @@ pub struct UpdateParams {
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
         let content = self.content.as_deref().unwrap_or_default();
-        check_texts("", content, self.code_excerpt.as_ref().and_then(Option::as_ref))
+        let code_excerpt = self.code_excerpt.as_ref().and_then(Option::as_ref);
+        check_texts("", content, code_excerpt, self.metadata.as_ref())
     }
 }
 
 method! {
     /// Appends one message to a session. The answer comes after it is on the disk.
     ///
-    /// With an `id` the call can be retried: the same id with the same content gives the stored
-    /// message, with other content `conflict`.
+    /// With an `id` the call can be retried: the same id with the same content as was first sent
+    /// gives the stored message, as it is now, with other content `conflict`.
     Append = "message.append", Write, AppendParams => Message,
     errors: [NotFound, Conflict, PreconditionFailed, TooLarge],
     example: r#"{

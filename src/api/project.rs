@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
-use crate::model::{Cursor, JsonObject, Project, ProjectId};
+use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId};
 
 /// Params of `project.open`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenParams {
-    /// The folder, as the client names it.
+    /// The folder: an absolute path, of Unix (`/…`) or of Windows (`C:\…`, `\\server\share\…`).
     pub path: String,
     /// The id for a project that is new; a UUIDv7 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,8 +29,14 @@ pub struct OpenParams {
 impl Check for OpenParams {
     fn check(&self) -> Result<()> {
         check::name("path", &self.path, MAX_PATH_BYTES)?;
-        self.name.as_ref().map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
+        FolderPath::parse(&self.path).map_err(|problem| Error::invalid("path", problem))?;
+        optional_name(self.name.as_ref())?;
+        check::metadata("metadata", self.metadata.as_ref())
     }
+}
+
+fn optional_name(name: Option<&String>) -> Result<()> {
+    name.map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
 }
 
 /// What `project.open` answers.
@@ -98,7 +104,8 @@ pub struct UpdateParams {
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
-        self.name.as_ref().map_or(Ok(()), |name| check::name("name", name, MAX_NAME_BYTES))
+        optional_name(self.name.as_ref())?;
+        check::metadata("metadata", self.metadata.as_ref())
     }
 }
 

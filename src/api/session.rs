@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Check};
 use super::method;
 use crate::error::Result;
-use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES};
+use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_TIME, MIN_TIME};
 use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary};
 
 /// Params of `session.start`.
@@ -41,6 +41,7 @@ pub struct StartParams {
     pub metadata: Option<JsonObject>,
     /// When it was started; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
     pub created_at: Option<Millis>,
 }
 
@@ -50,7 +51,9 @@ impl Check for StartParams {
         check::optional_size("title", self.title.as_ref(), MAX_NAME_BYTES * 8)?;
         check::optional_size("description", self.description.as_ref(), MAX_CONTENT_BYTES)?;
         check::optional_size("model", self.model.as_ref(), MAX_NAME_BYTES)?;
-        check::optional_size("system_prompt", self.system_prompt.as_ref(), MAX_CONTENT_BYTES)
+        check::optional_size("system_prompt", self.system_prompt.as_ref(), MAX_CONTENT_BYTES)?;
+        check::metadata("metadata", self.metadata.as_ref())?;
+        check::optional_time("created_at", self.created_at)
     }
 }
 
@@ -156,7 +159,8 @@ impl Check for UpdateParams {
         text("title", &self.title, MAX_NAME_BYTES * 8)?;
         text("description", &self.description, MAX_CONTENT_BYTES)?;
         text("model", &self.model, MAX_NAME_BYTES)?;
-        text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)
+        text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)?;
+        check::metadata("metadata", self.metadata.as_ref())
     }
 }
 
@@ -169,6 +173,10 @@ pub struct ClearParams {
     /// How many messages at its start stay: 1 keeps the system prompt the IDE puts there.
     #[serde(default)]
     pub keep_first: u32,
+    /// The session's next index; `precondition_failed` where it is another, unless this very call
+    /// was carried out before. With it the call can be retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_next_index: Option<i64>,
 }
 
 impl Check for ClearParams {}
@@ -183,8 +191,8 @@ pub struct DeletedSession {
 method! {
     /// Starts a session.
     ///
-    /// With an `id` the call can be retried: the same id with the same content gives the stored
-    /// session, with other content `conflict`.
+    /// With an `id` the call can be retried: the same id with the same content as was first sent
+    /// gives the stored session, as it is now, with other content `conflict`.
     Start = "session.start", Write, StartParams => Session,
     errors: [NotFound, Conflict, TooLarge],
     example: r#"{
@@ -245,10 +253,13 @@ method! {
     /// Starts the conversation over: its history shows only the first messages, as many as are kept.
     ///
     /// Nothing is erased: the messages stay in the database and readable by `message.get`, and
-    /// the next index goes on.
+    /// the next index goes on. What is hidden stays hidden. So a second clear hides all from where
+    /// the first began, and with a smaller `keep_first` from there; a larger one keeps no more than
+    /// the first did, neither what that hid nor what was said after it. Without
+    /// `expected_next_index` a retry also hides what was appended in between; with it, it does not.
     Clear = "session.clear", Write, ClearParams => Session,
-    errors: [NotFound],
-    example: r#"{"id": "ses-1", "keep_first": 1}"# => r#"{
+    errors: [NotFound, PreconditionFailed],
+    example: r#"{"id": "ses-1", "keep_first": 1, "expected_next_index": 3}"# => r#"{
         "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
         "description": null, "model": "gemini-flash-latest", "system_prompt": "You are Rainy.",
         "parent_id": null, "metadata": {"pinned": true}, "message_count": 1, "next_index": 3,

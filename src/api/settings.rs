@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Check};
 use super::method;
 use crate::error::Result;
-use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_SET_MANY};
+use crate::model::limits::{MAX_NAME_BYTES, MAX_SET_MANY};
 use crate::model::{Cursor, Json, ProjectId, Setting};
 
 /// Params of `settings.get` and `settings.delete`.
@@ -42,7 +42,7 @@ pub struct SetParams {
 impl Check for SetParams {
     fn check(&self) -> Result<()> {
         check::name("key", &self.key, MAX_NAME_BYTES)?;
-        check::size("value", self.value.as_str(), MAX_CONTENT_BYTES)
+        check::json("value", self.value.as_str())
     }
 }
 
@@ -72,7 +72,7 @@ impl Check for SetManyParams {
         check::count("entries", self.entries.len(), MAX_SET_MANY)?;
         for (at, entry) in self.entries.iter().enumerate() {
             check::name(&format!("entries[{at}].key"), &entry.key, MAX_NAME_BYTES)?;
-            check::size(&format!("entries[{at}].value"), entry.value.as_str(), MAX_CONTENT_BYTES)?;
+            check::json(&format!("entries[{at}].value"), entry.value.as_str())?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl CheckParams for HelloParams {}
 pub struct Limits {
     /// Bytes of one frame.
     pub frame_bytes: u64,
-    /// Bytes of one text: a message's content, a code excerpt, a system prompt, a setting.
+    /// Bytes of one text: a message's content, a code excerpt, a system prompt, free data, a setting.
     pub content_bytes: u64,
     /// Calls in one batch.
     pub batch_calls: u64,

@@ -6,6 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::limits::MAX_JSON_DEPTH;
+use super::merge;
+
 /// Any JSON value, kept as its text: numbers keep their digits, objects their order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -80,35 +83,46 @@ impl JsonObject {
         self.0.as_str()
     }
 
-    /// Applies a merge patch (RFC 7396): a null removes a member, an object merges, all else replaces.
+    /// Returns the object after a merge patch (RFC 7396), or what is wrong with either.
     ///
-    /// Numbers keep their digits; an exponent is written anew, `1E400` as `1e+400`.
-    pub fn merged(current: Option<&Self>, patch: &Self) -> Result<Self, serde_json::Error> {
-        let mut value: serde_json::Value = match current {
-            Some(current) => serde_json::from_str(current.as_str())?,
-            None => serde_json::Value::Object(serde_json::Map::new()),
-        };
-        merge(&mut value, serde_json::from_str(patch.as_str())?);
-        Ok(Self(Json::of(&value)?))
+    /// A null removes a member, an object merges, all else replaces; what the patch does not name
+    /// keeps every byte.
+    pub fn merged(current: Option<&Self>, patch: &Self) -> Result<Self, String> {
+        // Before the merge, which goes as deep as the patch.
+        check_depth(patch.as_str())?;
+        let merged = merge::merged(current.map(Self::as_str), patch.as_str())
+            .map_err(|error| error.to_string())?;
+        check_depth(&merged)?;
+        Self::parse(merged)
     }
 }
 
-fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
-    let serde_json::Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = serde_json::Value::Object(serde_json::Map::new());
+/// Checks the depth of a text that is valid JSON.
+pub fn check_depth(json: &str) -> Result<(), String> {
+    match depth_of(json) {
+        0..=MAX_JSON_DEPTH => Ok(()),
+        _ => Err(format!("nested deeper than {MAX_JSON_DEPTH}")),
     }
-    let members = target.as_object_mut().expect("made an object above");
-    for (name, value) in patch {
-        if value.is_null() {
-            members.shift_remove(&name);
-        } else {
-            merge(members.entry(name).or_insert(serde_json::Value::Null), value);
+}
+
+/// Returns how deep objects and arrays lie in each other in a text that is valid JSON.
+pub fn depth_of(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
         }
     }
+    deepest
 }
 
 impl<'de> Deserialize<'de> for JsonObject {
@@ -135,36 +149,32 @@ mod tests {
         JsonObject::parse(text.to_owned()).expect("an object")
     }
 
-    /// The test cases of RFC 7396, appendix A, whose target is an object.
-    #[test]
-    fn merges_as_rfc_7396_says() {
-        for (target, patch, merged) in [
-            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
-            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
-            (r#"{"a":"b"}"#, r#"{"a":null}"#, r#"{}"#),
-            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
-            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
-            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
-            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
-            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
-            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
-            (r#"{}"#, r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
-        ] {
-            let result = JsonObject::merged(Some(&object(target)), &object(patch)).expect("merges");
-            assert_eq!(result.as_str(), merged, "{target} with {patch}");
-        }
+    fn nested(depth: usize) -> String {
+        format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth))
     }
 
     #[test]
-    fn numbers_keep_their_digits_through_a_merge() {
-        let result = JsonObject::merged(
-            Some(&object(r#"{"big":123456789012345678901234567890,"f":1.10}"#)),
-            &object(r#"{"e":1E400}"#),
-        )
-        .expect("merges");
-        assert_eq!(
-            result.as_str(),
-            r#"{"big":123456789012345678901234567890,"f":1.10,"e":1e+400}"#
-        );
+    fn depth_is_counted_outside_strings() {
+        let deep = "[".repeat(MAX_JSON_DEPTH) + &"]".repeat(MAX_JSON_DEPTH);
+        assert_eq!(check_depth(&deep), Ok(()));
+        assert!(check_depth(&format!("[{deep}]")).is_err());
+        assert!(check_depth(&format!("{{\"a\":{deep}}}")).is_err());
+        let many = vec![r#"{"[[\"{{\\":["]"]}"#; MAX_JSON_DEPTH].join(",");
+        assert_eq!(check_depth(&format!("[{many}]")), Ok(()));
+        // A million levels are counted, not climbed.
+        assert!(check_depth(&"[".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn a_merge_stays_within_the_depth() {
+        let (at, over) = (object(&nested(MAX_JSON_DEPTH)), object(&nested(MAX_JSON_DEPTH + 1)));
+        let merged = JsonObject::merged(Some(&at), &at).expect("merges");
+        assert_eq!(merged.as_str(), at.as_str());
+        for (current, patch) in [(&at, &over), (&over, &object("{}"))] {
+            let problem = JsonObject::merged(Some(current), patch).expect_err("is too deep");
+            assert_eq!(problem, format!("nested deeper than {MAX_JSON_DEPTH}"));
+        }
+        let abyss = object(&nested(1_000_000));
+        assert!(JsonObject::merged(Some(&abyss), &abyss).is_err());
     }
 }

@@ -2,7 +2,8 @@
 
 /// Bytes of one frame: a line, a Content-Length body, an HTTP body, a WebSocket message.
 pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of one message's content; likewise of a code excerpt, a system prompt, a setting.
+/// Bytes of one message's content; likewise of a code excerpt, a system prompt, a description, a
+/// setting, and of a record's free data, as sent and after a patch.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024 * 1024;
 /// Calls in one JSON-RPC batch.
 pub const MAX_BATCH_CALLS: usize = 100;
@@ -23,6 +24,14 @@ pub const MAX_ID_CHARS: usize = 128;
 pub const MAX_NAME_BYTES: usize = 1024;
 /// Bytes of a path.
 pub const MAX_PATH_BYTES: usize = 32 * 1024;
+/// Levels of a free JSON value: how deep objects and arrays may lie in each other.
+///
+/// A reply adds up to five levels around the value, and serde_json, for one, reads 127 in all.
+pub const MAX_JSON_DEPTH: usize = 100;
+/// The earliest time a client may give: the start of year 1 in RFC 3339, in milliseconds.
+pub const MIN_TIME: i64 = -62_135_596_800_000;
+/// The latest time a client may give: the end of year 9999 in RFC 3339, in milliseconds.
+pub const MAX_TIME: i64 = 253_402_300_799_999;
 /// Messages in one `message.append_many`.
 pub const MAX_APPEND_MANY: usize = 1000;
 /// Settings in one `settings.set_many`.

@@ -4,11 +4,14 @@ pub mod cursor;
 pub mod id;
 pub mod json;
 pub mod limits;
+mod merge;
+pub mod path;
 pub mod record;
 pub mod time;
 
 pub use cursor::Cursor;
 pub use id::{MessageId, ProjectId, SessionId};
 pub use json::{Json, JsonObject};
+pub use path::FolderPath;
 pub use record::{Message, Project, Role, Session, SessionSummary, Setting};
 pub use time::Millis;

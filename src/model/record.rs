@@ -45,7 +45,7 @@ pub struct Project {
     pub id: ProjectId,
     /// What the user calls it; the folder's name unless told otherwise.
     pub name: String,
-    /// The folder.
+    /// The folder, as the call that made the project named it.
     pub path: String,
     /// Free data of the client.
     pub metadata: Option<JsonObject>,

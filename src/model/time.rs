@@ -2,8 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::limits::{MAX_TIME, MIN_TIME};
+
 /// Milliseconds since the epoch.
 pub type Millis = i64;
+
+/// True for a time that every client can show: RFC 3339 has it, and so has JavaScript's `Date`.
+pub fn is_showable(time: Millis) -> bool {
+    (MIN_TIME..=MAX_TIME).contains(&time)
+}
 
 /// Returns the time now.
 pub fn now() -> Millis {

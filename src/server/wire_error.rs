@@ -33,10 +33,10 @@ pub fn from_error(error: &Error) -> ErrorObjectOwned {
             error.to_string(),
             &[("expected", json!(expected)), ("actual", json!(actual))],
         ),
-        Error::TooLarge { limit, actual, .. } => error_object(
+        Error::TooLarge { field, limit, actual } => error_object(
             kind,
             error.to_string(),
-            &[("limit", json!(limit)), ("actual", json!(actual))],
+            &[("field", json!(field)), ("limit", json!(limit)), ("actual", json!(actual))],
         ),
         Error::Overloaded { limit, .. } => {
             error_object(kind, error.to_string(), &[("limit", json!(limit))])

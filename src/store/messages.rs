@@ -2,11 +2,12 @@
 
 use super::engine::Row;
 use super::sessions::{self, Head};
-use super::{ReadTx, WriteTx};
+use super::{ReadTx, WriteTx, first_sent};
 use crate::api::message::{
     AppendManyParams, AppendParams, Appended, AppendedMessage, UpdateParams,
 };
 use crate::error::{Error, Result};
+use crate::model::limits::MAX_CONTENT_BYTES;
 use crate::model::{JsonObject, Message, MessageId, Role, SessionId, time};
 
 const INSERT: &str = "INSERT INTO agent_messages
@@ -15,12 +16,12 @@ const INSERT: &str = "INSERT INTO agent_messages
 
 const BY_ID: &str =
     "SELECT m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt,
-        m.metadata, m.created_at, m.updated_at, s.deleted_at
+        m.metadata, m.created_at, m.updated_at, m.first_sent, s.deleted_at
     FROM agent_messages m JOIN agent_sessions s ON s.id = m.session_id
     WHERE m.id = ?1";
 
 const UPDATE: &str = "UPDATE agent_messages
-    SET content = ?2, code_excerpt = ?3, metadata = ?4, updated_at = ?5 WHERE id = ?1";
+    SET content = ?2, code_excerpt = ?3, metadata = ?4, updated_at = ?5, first_sent = ?6 WHERE id = ?1";
 
 /// Appends one message, or returns the one that the same call appended before.
 pub fn append(tx: &mut WriteTx<'_>, params: &AppendParams) -> Result<Message> {
@@ -74,13 +75,11 @@ fn append_at(
     params: &AppendParams,
 ) -> Result<(Message, bool)> {
     if let Some(id) = &params.id
-        && let Some((message, _)) = find(tx, id)?
+        && let Some(found) = find(tx, id)?
     {
-        return match difference(&message, params) {
-            None => Ok((message, false)),
-            Some(field) => {
-                Err(Error::conflict("message", id, format!("exists with another {field}")))
-            }
+        return match difference(&found, params) {
+            None => Ok((found.message, false)),
+            Some(problem) => Err(Error::conflict("message", id, problem)),
         };
     }
     let index = head.next_index;
@@ -122,31 +121,43 @@ fn append_at(
     Ok((message, true))
 }
 
-/// Returns the first field in which a stored message differs from what a retried append says.
-fn difference(stored: &Message, params: &AppendParams) -> Option<&'static str> {
+/// Returns what is wrong with a retried append; `None` where it says what was first sent.
+fn difference(found: &Found, params: &AppendParams) -> Option<String> {
+    let stored = &found.message;
+    if params.created_at.is_some_and(|created_at| stored.created_at != created_at) {
+        return Some("exists with another created_at".to_owned());
+    }
+    let sent = [
+        ("session_id", Some(params.session_id.as_str())),
+        ("role", Some(params.role.as_str())),
+        ("content", Some(params.content.as_str())),
+        ("code_excerpt", params.code_excerpt.as_deref()),
+        ("metadata", params.metadata.as_ref().map(JsonObject::as_str)),
+    ];
+    first_sent::difference("message", &fields(stored), &sent, found.first_sent.as_deref())
+}
+
+/// Returns a message's fields as an append sends them.
+fn fields(message: &Message) -> first_sent::Fields<'_, 5> {
     [
-        ("session_id", stored.session_id == params.session_id),
-        ("role", stored.role == params.role),
-        ("content", stored.content == params.content),
-        ("code_excerpt", stored.code_excerpt == params.code_excerpt),
-        ("metadata", stored.metadata == params.metadata),
-        ("created_at", params.created_at.is_none_or(|created_at| stored.created_at == created_at)),
+        ("session_id", Some(message.session_id.as_str())),
+        ("role", Some(message.role.as_str())),
+        ("content", Some(message.content.as_str())),
+        ("code_excerpt", message.code_excerpt.as_deref()),
+        ("metadata", message.metadata.as_ref().map(JsonObject::as_str)),
     ]
-    .into_iter()
-    .find_map(|(field, same)| (!same).then_some(field))
 }
 
 /// Returns one message of a session outside the trash.
 pub fn get(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Message> {
-    match find(tx, id)? {
-        Some((message, false)) => Ok(message),
-        _ => Err(Error::not_found("message", id)),
-    }
+    live(tx, id).map(|found| found.message)
 }
 
 /// Patches one message.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
-    let mut message = get(tx, &params.id)?;
+    let Found { mut message, first_sent, .. } = live(tx, &params.id)?;
+    let first_sent =
+        first_sent.unwrap_or_else(|| first_sent::fingerprint("message", &fields(&message)));
     if let Some(content) = &params.content {
         message.content.clone_from(content);
     }
@@ -164,6 +175,7 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
             message.code_excerpt.as_deref().into(),
             message.metadata.as_ref().map(JsonObject::as_str).into(),
             now.into(),
+            (&first_sent).into(),
         ],
     )?;
     Ok(message)
@@ -174,19 +186,39 @@ pub(super) fn patched(
     current: Option<JsonObject>,
     patch: Option<&JsonObject>,
 ) -> Result<Option<JsonObject>> {
-    match patch {
-        None => Ok(current),
-        Some(patch) => JsonObject::merged(current.as_ref(), patch)
-            .map(Some)
-            .map_err(|error| Error::invalid("metadata", format!("cannot be merged: {error}"))),
+    let Some(patch) = patch else { return Ok(current) };
+    let merged = JsonObject::merged(current.as_ref(), patch)
+        .map_err(|problem| Error::invalid("metadata", problem))?;
+    let bytes = merged.as_str().len();
+    if bytes > MAX_CONTENT_BYTES {
+        return Err(Error::TooLarge {
+            field: "metadata".to_owned(),
+            limit: MAX_CONTENT_BYTES as u64,
+            actual: bytes as u64,
+        });
     }
+    Ok(Some(merged))
 }
 
-/// Returns a message and whether its session is in the trash.
-fn find(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Option<(Message, bool)>> {
+/// A stored message and what is kept beside it.
+struct Found {
+    message: Message,
+    /// The fingerprint of what was first sent, where it was patched since.
+    first_sent: Option<String>,
+    is_in_trash: bool,
+}
+
+fn live(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Found> {
+    find(tx, id)?.filter(|found| !found.is_in_trash).ok_or_else(|| Error::not_found("message", id))
+}
+
+fn find(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Option<Found>> {
     tx.first(BY_ID, &[id.as_str().into()], |row| {
-        let message = read_message(row)?;
-        Ok((message, row.optional_int()?.is_some()))
+        Ok(Found {
+            message: read_message(row)?,
+            first_sent: row.optional_text()?,
+            is_in_trash: row.optional_int()?.is_some(),
+        })
     })
 }
 

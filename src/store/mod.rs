@@ -3,12 +3,14 @@
 mod awake;
 pub mod backup;
 pub mod engine;
+mod first_sent;
 pub mod history;
 pub mod messages;
 pub mod migrations;
 mod page;
 pub mod projects;
 mod readers;
+mod session_list;
 pub mod sessions;
 pub mod settings;
 pub mod status;

@@ -68,14 +68,19 @@ impl<T: Serialize> Page<T> {
         tx.each(sql, &params, |row| {
             let item = read(row)?;
             let bytes = texts(&item);
-            self.texts += bytes;
-            if self.items.len() == self.limit || !self.fits(&item, bytes)? {
-                self.has_more = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            self.items.push(item);
-            Ok(ControlFlow::Continue(()))
+            self.push(item, bytes)
         })
+    }
+
+    /// Adds an item whose texts have so many bytes; breaks where it no longer fits.
+    pub(super) fn push(&mut self, item: T, texts: usize) -> Result<ControlFlow<()>> {
+        self.texts += texts;
+        if self.items.len() == self.limit || !self.fits(&item, texts)? {
+            self.has_more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        self.items.push(item);
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Counts an item, and returns whether it still fits. The first one always does.

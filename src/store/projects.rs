@@ -5,20 +5,25 @@ use super::page::Page;
 use super::{ReadTx, WriteTx};
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{Cursor, JsonObject, Project, ProjectId, time};
+use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, time};
 
 const BY_ID: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
     FROM projects WHERE id = ?1";
 
 const BY_PATH: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE path = ?1 ORDER BY opened_at DESC LIMIT 1";
+    FROM projects WHERE path_key = ?1 ORDER BY opened_at DESC, id DESC LIMIT 1";
 
 const LIST: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE opened_at <= ?1 AND (opened_at < ?1 OR id < ?2) AND (removed_at IS NULL OR ?3)
+    FROM projects WHERE (removed_at IS NULL OR ?1)
+    ORDER BY opened_at DESC, id DESC LIMIT ?2";
+
+const LIST_ON: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
+    FROM projects WHERE (removed_at IS NULL OR ?1) AND opened_at <= ?2 AND (opened_at < ?2 OR id < ?3)
     ORDER BY opened_at DESC, id DESC LIMIT ?4";
 
-const INSERT: &str = "INSERT INTO projects (id, name, path, metadata, created_at, opened_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
+const INSERT: &str =
+    "INSERT INTO projects (id, name, path, path_key, metadata, created_at, opened_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
 
 const TOUCH: &str = "UPDATE projects SET opened_at = ?2, removed_at = NULL WHERE id = ?1";
 const UPDATE: &str = "UPDATE projects SET name = ?2, metadata = ?3 WHERE id = ?1";
@@ -27,7 +32,11 @@ const REMOVE: &str = "UPDATE projects SET removed_at = ?2 WHERE id = ?1";
 /// Finds the project of a path or makes one, and marks it as opened.
 pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
     let now = time::now();
-    if let Some(mut project) = tx.first(BY_PATH, &[(&params.path).into()], read_project)? {
+    let folder =
+        FolderPath::parse(&params.path).map_err(|problem| Error::invalid("path", problem))?;
+    let key = folder.key();
+    // An adopted file may have several projects of one folder: the one last opened is taken.
+    if let Some(mut project) = tx.first(BY_PATH, &[(&key).into()], read_project)? {
         if let Some(id) = params.id.as_ref().filter(|id| **id != project.id) {
             return Err(Error::conflict(
                 "project",
@@ -43,7 +52,7 @@ pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
     }
     let project = Project {
         id: params.id.clone().unwrap_or_else(ProjectId::generate),
-        name: params.name.clone().unwrap_or_else(|| folder_name(&params.path).to_owned()),
+        name: params.name.clone().unwrap_or_else(|| folder.name().to_owned()),
         path: params.path.clone(),
         metadata: params.metadata.clone(),
         created_at: now,
@@ -63,6 +72,7 @@ pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
             project.id.as_str().into(),
             (&project.name).into(),
             (&project.path).into(),
+            (&key).into(),
             project.metadata.as_ref().map(JsonObject::as_str).into(),
             now.into(),
         ],
@@ -77,11 +87,19 @@ pub fn get(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Project> {
 
 /// Returns a page of projects.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
-    let (opened_at, id) =
-        params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
-    let values = vec![opened_at.into(), (&id).into(), i64::from(params.include_removed).into()];
+    let mut values = vec![i64::from(params.include_removed).into()];
+    let after = params.cursor.as_ref().map(Cursor::position);
+    // The first page has no condition on the key: none could let every time of an older file pass.
+    let sql = match &after {
+        None => LIST,
+        Some((opened_at, id)) => {
+            values.push((*opened_at).into());
+            values.push(id.into());
+            LIST_ON
+        }
+    };
     let mut page = Page::new(params.limit);
-    page.fill(tx, LIST, values, read_project, size)?;
+    page.fill(tx, sql, values, read_project, size)?;
     let next_cursor = page.end().map(|last| Cursor::after(last.opened_at, last.id.as_str()));
     Ok(ProjectPage { projects: page.items, next_cursor })
 }
@@ -139,28 +157,4 @@ fn read_project(row: &mut Row) -> Result<Project> {
         opened_at: row.int()?,
         removed_at: row.optional_int()?,
     })
-}
-
-/// Returns a folder's name: what follows the last separator of either kind.
-fn folder_name(path: &str) -> &str {
-    let trimmed = path.trim_end_matches(['/', '\\']);
-    trimmed.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_named_after_its_last_part() {
-        for (path, name) in [
-            ("/home/me/shop", "shop"),
-            ("/home/me/shop/", "shop"),
-            ("C:\\Users\\me\\web", "web"),
-            ("/", "/"),
-            ("shop", "shop"),
-        ] {
-            assert_eq!(folder_name(path), name);
-        }
-    }
 }

@@ -4,18 +4,16 @@
 //! that range and rewrites no message.
 
 use super::engine::Row;
-use super::page::Page;
-use super::{ReadTx, WriteTx, projects};
-use crate::api::session::{ClearParams, ListParams, SessionPage, StartParams, UpdateParams};
+pub use super::session_list::list;
+use super::{ReadTx, WriteTx, first_sent, projects};
+use crate::api::session::{ClearParams, StartParams, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{
-    Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary, time,
-};
+use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, time};
 
 const BY_ID: &str =
     "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
         s.next_index, s.hidden_from, s.hidden_to, s.first_message_at, s.last_message_at,
-        s.created_at, s.updated_at, s.deleted_at, t.system_prompt, t.metadata
+        s.created_at, s.updated_at, s.deleted_at, t.system_prompt, t.metadata, t.first_sent
     FROM agent_sessions s LEFT JOIN agent_session_texts t ON t.session_id = s.id
     WHERE s.id = ?1";
 
@@ -27,9 +25,11 @@ const INSERT: &str = "INSERT INTO agent_sessions
         (id, project_id, kind, title, description, model, parent_id, created_at, updated_at, activity_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8)";
 
-const SET_TEXTS: &str = "INSERT INTO agent_session_texts (session_id, system_prompt, metadata)
-    VALUES (?1, ?2, ?3)
-    ON CONFLICT (session_id) DO UPDATE SET system_prompt = excluded.system_prompt, metadata = excluded.metadata";
+const SET_TEXTS: &str =
+    "INSERT INTO agent_session_texts (session_id, system_prompt, metadata, first_sent)
+    VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (session_id) DO UPDATE SET system_prompt = excluded.system_prompt,
+        metadata = excluded.metadata, first_sent = excluded.first_sent";
 
 const UPDATE: &str = "UPDATE agent_sessions
     SET project_id = ?2, title = ?3, description = ?4, model = ?5, updated_at = ?6 WHERE id = ?1";
@@ -41,27 +41,6 @@ const HIDE: &str =
     "UPDATE agent_sessions SET hidden_from = ?2, hidden_to = ?3, updated_at = ?4 WHERE id = ?1";
 
 const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
-
-const LIST: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions
-    WHERE activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
-        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?4";
-
-const LIST_OF_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions
-    WHERE project_id = ?4 AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
-        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?5";
-
-const LIST_OF_NO_PROJECT: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
-    FROM agent_sessions
-    WHERE project_id IS NULL AND activity_at <= ?1 AND (activity_at < ?1 OR id < ?2)
-        AND deleted_at IS NULL AND (?3 IS NULL OR kind = ?3)
-    ORDER BY activity_at DESC, id DESC LIMIT ?4";
 
 /// What an append and a reader of history need to know of a session.
 #[derive(Debug, Clone)]
@@ -77,14 +56,12 @@ pub(super) struct Head {
 /// Starts a session, or returns the one that the same call started before.
 pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
     if let Some(id) = &params.id
-        && let Some((session, deleted)) = find(tx, id)?
+        && let Some(found) = find(tx, id)?
     {
-        return match difference(&session, params) {
-            _ if deleted => Err(Error::conflict("session", id, "exists in the trash")),
-            Some(field) => {
-                Err(Error::conflict("session", id, format!("exists with another {field}")))
-            }
-            None => Ok(session),
+        return match difference(&found, params) {
+            _ if found.is_in_trash => Err(Error::conflict("session", id, "exists in the trash")),
+            Some(problem) => Err(Error::conflict("session", id, problem)),
+            None => Ok(found.session),
         };
     }
     if let Some(project_id) = &params.project_id {
@@ -126,67 +103,58 @@ pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
         ],
     )?;
     if session.system_prompt.is_some() || session.metadata.is_some() {
-        set_texts(tx, &session)?;
+        set_texts(tx, &session, None)?;
     }
     Ok(session)
 }
 
-/// Returns the first field in which a stored session differs from what a retried start says.
-fn difference(stored: &Session, params: &StartParams) -> Option<&'static str> {
+/// Returns what is wrong with a retried start; `None` where it says what was first sent.
+fn difference(found: &Found, params: &StartParams) -> Option<String> {
+    let stored = &found.session;
+    if params.created_at.is_some_and(|created_at| stored.created_at != created_at) {
+        return Some("exists with another created_at".to_owned());
+    }
+    let sent = [
+        ("project_id", params.project_id.as_ref().map(ProjectId::as_str)),
+        ("kind", Some(params.kind.as_str())),
+        ("title", params.title.as_deref()),
+        ("description", params.description.as_deref()),
+        ("model", params.model.as_deref()),
+        ("system_prompt", params.system_prompt.as_deref()),
+        ("parent_id", params.parent_id.as_ref().map(SessionId::as_str)),
+        ("metadata", params.metadata.as_ref().map(JsonObject::as_str)),
+    ];
+    first_sent::difference("session", &fields(stored), &sent, found.first_sent.as_deref())
+}
+
+/// Returns a session's fields as a start sends them.
+fn fields(session: &Session) -> first_sent::Fields<'_, 8> {
     [
-        ("project_id", stored.project_id == params.project_id),
-        ("kind", stored.kind == params.kind),
-        ("title", stored.title == params.title),
-        ("description", stored.description == params.description),
-        ("model", stored.model == params.model),
-        ("system_prompt", stored.system_prompt == params.system_prompt),
-        ("parent_id", stored.parent_id == params.parent_id),
-        ("metadata", stored.metadata == params.metadata),
-        ("created_at", params.created_at.is_none_or(|created_at| stored.created_at == created_at)),
+        ("project_id", session.project_id.as_ref().map(ProjectId::as_str)),
+        ("kind", Some(session.kind.as_str())),
+        ("title", session.title.as_deref()),
+        ("description", session.description.as_deref()),
+        ("model", session.model.as_deref()),
+        ("system_prompt", session.system_prompt.as_deref()),
+        ("parent_id", session.parent_id.as_ref().map(SessionId::as_str)),
+        ("metadata", session.metadata.as_ref().map(JsonObject::as_str)),
     ]
-    .into_iter()
-    .find_map(|(field, same)| (!same).then_some(field))
 }
 
 /// Returns one session.
 pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
-    match find(tx, id)? {
-        Some((session, false)) => Ok(session),
-        _ => Err(Error::not_found("session", id)),
-    }
-}
-
-/// Returns a page of sessions, newest activity first.
-pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
-    let (activity_at, id) =
-        params.cursor.as_ref().map_or((i64::MAX, String::new()), Cursor::position);
-    let mut values = vec![activity_at.into(), (&id).into(), params.kind.as_deref().into()];
-    let sql = match &params.project_id {
-        None => LIST,
-        Some(None) => LIST_OF_NO_PROJECT,
-        Some(Some(project_id)) => {
-            values.push(project_id.as_str().into());
-            LIST_OF_PROJECT
-        }
-    };
-    let mut page = Page::new(params.limit);
-    page.fill(tx, sql, values, read_summary, size)?;
-    let next_cursor = page.end().map(|last| Cursor::after(last.activity_at, last.id.as_str()));
-    Ok(SessionPage { sessions: page.items, next_cursor })
-}
-
-/// The bytes of a summary's texts.
-fn size(session: &SessionSummary) -> usize {
-    let optional = [&session.title, &session.description, &session.model];
-    session.kind.len() + optional.into_iter().flatten().map(String::len).sum::<usize>()
+    live(tx, id).map(|found| found.session)
 }
 
 /// Changes a session's own fields.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
-    let mut session = get(tx, &params.id)?;
+    let Found { mut session, first_sent, .. } = live(tx, &params.id)?;
     if let Some(Some(project_id)) = &params.project_id {
         projects::require(tx, project_id)?;
     }
+    let is_first_patch = first_sent.is_none();
+    let first_sent =
+        first_sent.unwrap_or_else(|| first_sent::fingerprint("session", &fields(&session)));
     replace(&mut session.project_id, &params.project_id);
     replace(&mut session.title, &params.title);
     replace(&mut session.description, &params.description);
@@ -205,8 +173,8 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
             session.updated_at.into(),
         ],
     )?;
-    if params.system_prompt.is_some() || params.metadata.is_some() {
-        set_texts(tx, &session)?;
+    if is_first_patch || params.system_prompt.is_some() || params.metadata.is_some() {
+        set_texts(tx, &session, Some(&first_sent))?;
     }
     Ok(session)
 }
@@ -223,6 +191,21 @@ pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
     let keep = i64::from(params.keep_first);
     // Keeping more than the part before the hidden range keeps no more: it stays hidden.
     let from = if head.hidden_from == head.hidden_to { keep } else { keep.min(head.hidden_from) };
+    if let Some(expected) = params.expected_next_index
+        && expected != head.next_index
+    {
+        // A retry: just what this call hides was hidden when the next index was the one expected. At
+        // 0 that cannot be told from no clear at all.
+        let hidden = (head.hidden_from, head.hidden_to);
+        if expected > 0 && hidden == (from.min(expected), expected) {
+            return get(tx, &params.id);
+        }
+        return Err(Error::PreconditionFailed {
+            what: "the next index of the session",
+            expected,
+            actual: head.next_index,
+        });
+    }
     let from = from.min(head.next_index);
     tx.execute_one(
         HIDE,
@@ -235,8 +218,8 @@ pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
 pub fn delete(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
     match find(tx, id)? {
         None => Err(Error::not_found("session", id)),
-        Some((_, true)) => Ok(false),
-        Some((_, false)) => {
+        Some(found) if found.is_in_trash => Ok(false),
+        Some(_) => {
             tx.execute_one(DELETE, &[id.as_str().into(), time::now().into()])?;
             Ok(true)
         }
@@ -278,20 +261,32 @@ pub(super) fn record_appended(tx: &mut WriteTx<'_>, id: &SessionId, head: &Head)
     )
 }
 
-fn set_texts(tx: &mut WriteTx<'_>, session: &Session) -> Result<()> {
+fn set_texts(tx: &mut WriteTx<'_>, session: &Session, first_sent: Option<&String>) -> Result<()> {
     tx.execute(
         SET_TEXTS,
         &[
             session.id.as_str().into(),
             session.system_prompt.as_deref().into(),
             session.metadata.as_ref().map(JsonObject::as_str).into(),
+            first_sent.into(),
         ],
     )
     .map(|_| ())
 }
 
-/// Returns a session and whether it is in the trash.
-fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<(Session, bool)>> {
+/// A stored session and what is kept beside it.
+struct Found {
+    session: Session,
+    /// The fingerprint of what was first sent, where it was patched since.
+    first_sent: Option<String>,
+    is_in_trash: bool,
+}
+
+fn live(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Found> {
+    find(tx, id)?.filter(|found| !found.is_in_trash).ok_or_else(|| Error::not_found("session", id))
+}
+
+fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<Found>> {
     tx.first(BY_ID, &[id.as_str().into()], |row| {
         let id = super::stored(SessionId::parse(row.text()?))?;
         let project_id = project_id(row)?;
@@ -317,34 +312,22 @@ fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<(Session, bool)>> 
             system_prompt: None,
             metadata: None,
         };
-        let deleted = row.optional_int()?.is_some();
+        let is_in_trash = row.optional_int()?.is_some();
         let (system_prompt, metadata) =
             (row.optional_text()?, super::stored_object(row.optional_text()?)?);
-        Ok((Session { system_prompt, metadata, ..session }, deleted))
+        let first_sent = row.optional_text()?;
+        Ok(Found {
+            session: Session { system_prompt, metadata, ..session },
+            first_sent,
+            is_in_trash,
+        })
     })
 }
 
-fn read_summary(row: &mut Row) -> Result<SessionSummary> {
-    Ok(SessionSummary {
-        id: super::stored(SessionId::parse(row.text()?))?,
-        project_id: project_id(row)?,
-        kind: row.text()?,
-        title: row.optional_text()?,
-        description: row.optional_text()?,
-        model: row.optional_text()?,
-        parent_id: parent_id(row)?,
-        message_count: row.int()?,
-        first_message_at: row.optional_int()?,
-        last_message_at: row.optional_int()?,
-        created_at: row.int()?,
-        activity_at: row.int()?,
-    })
-}
-
-fn project_id(row: &mut Row) -> Result<Option<ProjectId>> {
+pub(super) fn project_id(row: &mut Row) -> Result<Option<ProjectId>> {
     row.optional_text()?.map(|text| super::stored(ProjectId::parse(text))).transpose()
 }
 
-fn parent_id(row: &mut Row) -> Result<Option<SessionId>> {
+pub(super) fn parent_id(row: &mut Row) -> Result<Option<SessionId>> {
     row.optional_text()?.map(|text| super::stored(SessionId::parse(text))).transpose()
 }

@@ -17,8 +17,12 @@ const SET: &str = "INSERT INTO settings (scope, key, value, updated_at) VALUES (
 const ONE: &str = "SELECT key, value, updated_at FROM settings WHERE scope = ?1 AND key = ?2";
 
 const LIST: &str = "SELECT key, value, updated_at FROM settings
-    WHERE scope = ?1 AND key > ?2 AND key >= ?3 AND (?4 IS NULL OR key < ?4)
-    ORDER BY key LIMIT ?5";
+    WHERE scope = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3)
+    ORDER BY key LIMIT ?4";
+
+const LIST_ON: &str = "SELECT key, value, updated_at FROM settings
+    WHERE scope = ?1 AND key > ?2 AND (?3 IS NULL OR key < ?3)
+    ORDER BY key LIMIT ?4";
 
 const DELETE: &str = "DELETE FROM settings WHERE scope = ?1 AND key = ?2";
 
@@ -113,17 +117,22 @@ fn scope_page(
     params: &ListParams,
     kind: ScopeKind,
 ) -> Result<Page<Setting>> {
-    let after = params.cursor.as_ref().map(|cursor| cursor.position().1).unwrap_or_default();
     let prefix = params.prefix.as_deref().unwrap_or_default();
+    let after = params.cursor.as_ref().map(|cursor| cursor.position().1);
+    // The first page has the prefix alone, so that an older file's empty key is listed too.
+    let (sql, start) = match after.as_deref().filter(|after| *after >= prefix) {
+        None => (LIST, prefix),
+        Some(after) => (LIST_ON, after),
+    };
     let end = prefix_end(prefix);
-    let values = vec![scope.into(), (&after).into(), prefix.into(), end.as_deref().into()];
+    let values = vec![scope.into(), start.into(), end.as_deref().into()];
     let size = |setting: &Setting| setting.key.len() + setting.value.as_str().len();
     let mut page = if params.project_id.is_some() {
         Page::half(params.limit)
     } else {
         Page::new(params.limit)
     };
-    page.fill(tx, LIST, values, |row| read_setting(row, kind), size)?;
+    page.fill(tx, sql, values, |row| read_setting(row, kind), size)?;
     Ok(page)
 }
 

@@ -7,6 +7,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::model::json::depth_of;
+use crate::model::limits::MAX_JSON_DEPTH;
 use crate::model::{Json, JsonObject};
 
 /// The members of an object, in order.
@@ -75,6 +77,56 @@ pub(super) fn object(members: &Members) -> JsonObject {
     JsonObject::parse(json).expect("made of JSON texts")
 }
 
+/// Makes strings of the values that the daemon would refuse as too deep, and returns their names.
+///
+/// `levels` is how deep the members themselves will lie.
+pub(super) fn flatten(members: &mut Members, levels: usize) -> Vec<String> {
+    let mut flattened = Vec::new();
+    for (name, value) in members {
+        if depth_of(value) + levels > MAX_JSON_DEPTH {
+            *value = quoted(value);
+            flattened.push(name.clone());
+        }
+    }
+    flattened
+}
+
+/// Takes the largest members out until the others, and a list of those, fit so many bytes.
+///
+/// Returns their names and the bytes of their values. Small members stay: naming them takes as much room.
+pub(super) fn shed(kept: &mut Members, facts: &mut Members, room: usize) -> Members {
+    const WORTH_IT: usize = 1024;
+    let named = |name: &str| quoted(name).len() + 2;
+    // Besides the members: braces, and the names `ide`, `import` and `left_out`.
+    let mut total = 64
+        + kept.iter().chain(&*facts).map(|(name, value)| named(name) + value.len()).sum::<usize>();
+    let mut largest: Vec<(usize, String)> = kept
+        .iter()
+        .chain(&*facts)
+        .filter(|(_, value)| value.len() > WORTH_IT)
+        .map(|(name, value)| (value.len(), name.clone()))
+        .collect();
+    largest.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    let mut left_out = Members::new();
+    for (size, name) in largest {
+        if total <= room {
+            break;
+        }
+        // Its name goes where the member was; the digits of its size come on top.
+        total = total - size + 20;
+        kept.retain(|(member, _)| *member != name);
+        facts.retain(|(member, _)| *member != name);
+        left_out.push((name, size.to_string()));
+    }
+    left_out
+}
+
+/// Returns the members that were left out as a person reads them.
+pub(super) fn listed(left_out: &Members) -> String {
+    let each = left_out.iter().map(|(name, size)| format!("{name} ({size} bytes)"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// Returns members as a list of pairs, in which a name may come more than once.
 pub(super) fn pairs(members: &Members) -> String {
     let pairs: Vec<String> =
@@ -84,7 +136,12 @@ pub(super) fn pairs(members: &Members) -> String {
 
 /// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
-    Json::of(text).expect("a text is JSON").as_str().to_owned()
+    json_of(text)
+}
+
+/// Returns the JSON of texts.
+pub(super) fn json_of<T: serde::Serialize + ?Sized>(texts: &T) -> String {
+    Json::of(texts).expect("texts are JSON").as_str().to_owned()
 }
 
 /// Returns the text of a JSON string; `None` where the value is none.

@@ -12,13 +12,15 @@
 //! - `created_at`: `guessed`, the time of the message before, or of the session
 //! - `shadowed`: members whose name comes again later, as `[name, value]`
 //! - `message`: the whole of it, where it is not an object
+//! - `as_text`: members nested too deeply for the daemon, whose JSON is kept in a string
+//! - `left_out`: members, by their bytes, that are too large for the daemon to take
 
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::fields::{self, Fields, Members, object, pairs, quoted};
+use super::fields::{self, Fields, Members, flatten, json_of, object, pairs, quoted, shed};
 use super::instant;
 use super::tally::Tally;
 use crate::api::message::NewMessage;
@@ -44,15 +46,21 @@ pub(super) struct PlannedMessage {
     kept: Members,
     /// What the importer decided.
     facts: Members,
+    /// Names and sizes of what the daemon cannot take.
+    pub(super) left_out: Members,
 }
 
 impl PlannedMessage {
     /// Returns the message as `message.append_many` takes it.
     pub(super) fn to_new(&self) -> NewMessage {
         let mut members = self.kept.clone();
-        if !self.facts.is_empty() {
+        let mut facts = self.facts.clone();
+        if !self.left_out.is_empty() {
+            facts.push(("left_out".to_owned(), object(&self.left_out).as_str().to_owned()));
+        }
+        if !facts.is_empty() {
             let name = free_name("import", &members);
-            members.push((name, object(&self.facts).as_str().to_owned()));
+            members.push((name, object(&facts).as_str().to_owned()));
         }
         NewMessage {
             id: Some(self.id.clone()),
@@ -72,7 +80,24 @@ impl PlannedMessage {
             message.kept.insert(0, ("id".to_owned(), quoted(self.id.as_str())));
         }
         message.facts.insert(0, ("id".to_owned(), quoted(why)));
+        message.shed();
         message
+    }
+
+    /// Leaves the largest members out where the daemon would refuse the message for them.
+    fn shed(&mut self) {
+        let members = self.kept.iter().chain(&self.facts);
+        let metadata: usize = members.map(|(name, value)| name.len() + value.len()).sum();
+        if metadata < MAX_CONTENT_BYTES / 2 && self.content.len() < MAX_CONTENT_BYTES / 4 {
+            return;
+        }
+        let mut new = self.to_new();
+        let metadata = new.metadata.take().map_or(0, |metadata| metadata.as_str().len());
+        let others = serde_json::to_vec(&new).map_or(usize::MAX, |bytes| bytes.len());
+        let room = metadata_room(MAX_MESSAGE_BYTES, others);
+        if metadata > room {
+            self.left_out.extend(shed(&mut self.kept, &mut self.facts, room));
+        }
     }
 
     /// Returns the bytes the message takes in a frame.
@@ -87,7 +112,7 @@ impl PlannedMessage {
             return Some(format!("its content is {bytes} bytes; the limit is {MAX_CONTENT_BYTES}"));
         }
         (bytes > MAX_MESSAGE_BYTES)
-            .then(|| format!("it is {bytes} bytes with its tool calls and images; the limit is {MAX_MESSAGE_BYTES}"))
+            .then(|| format!("it is {bytes} bytes as JSON; the limit is {MAX_MESSAGE_BYTES}"))
     }
 }
 
@@ -148,18 +173,26 @@ impl<'a> Converter<'a> {
             facts.push(("message".to_owned(), value.get().to_owned()));
             self.tally.add("not an object, kept in the metadata", place);
         }
-        let (kept, shadowed) = fields.into_rest();
+        let (mut kept, shadowed) = fields.into_rest();
         if !shadowed.is_empty() {
             facts.push(("shadowed".to_owned(), pairs(&shadowed)));
             self.tally.add("a field comes twice, the first is in the metadata", place);
+        }
+        let as_text = [flatten(&mut kept, 1), flatten(&mut facts, 2)].concat();
+        if !as_text.is_empty() {
+            facts.push(("as_text".to_owned(), json_of(&as_text)));
+            self.tally.add("a field is nested too deeply, its JSON is kept in a string", place);
         }
 
         let content = content.unwrap_or_default();
         let own_id = own_id.and_then(|id| MessageId::parse(id).ok());
         let id = own_id.unwrap_or_else(|| derived_id(self.session_id, place, &content));
         let role = role.and_then(|role| Role::parse(&role)).unwrap_or(Role::Assistant);
+        let created_at = self.time;
+        let left_out = Members::new();
         let mut message =
-            PlannedMessage { place, id, role, content, created_at: self.time, kept, facts };
+            PlannedMessage { place, id, role, content, created_at, kept, facts, left_out };
+        message.shed();
         if self.used.contains(&message.id) {
             self.tally.add("an id comes again, another was made", place);
             message = message.with_derived_id(self.session_id, "repeated");
@@ -167,6 +200,11 @@ impl<'a> Converter<'a> {
         self.used.insert(message.id.clone());
         message
     }
+}
+
+/// Returns the bytes of metadata that fit a frame's share beside the other fields.
+pub(super) fn metadata_room(share: usize, others: usize) -> usize {
+    MAX_CONTENT_BYTES.min(share.saturating_sub(others + r#","metadata":"#.len()))
 }
 
 /// Takes a time out of a field; a text that says more than the time stays.
@@ -201,6 +239,7 @@ fn derived_id(session_id: &SessionId, place: usize, content: &str) -> MessageId 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::MAX_JSON_DEPTH;
 
     fn convert(messages: &[&str]) -> (Vec<PlannedMessage>, Vec<String>) {
         let session_id = SessionId::parse("ses").expect("an id");
@@ -263,8 +302,12 @@ mod tests {
         let (messages, _) = convert(&[
             r#"{"id":"a","content":"","role":"user","timestamp":"1970-01-01T00:00:01.000Z"}"#,
             r#"{"id":"b","content":"","role":"user","timestamp":12}"#,
+            r#"{"id":"c","content":"","role":"user","timestamp":"-000001-01-01T00:00:00.000Z"}"#,
         ]);
-        assert_eq!(messages[1].created_at, 1000);
+        assert_eq!((messages[1].created_at, messages[2].created_at), (1000, 1000));
+        let early =
+            r#"{"timestamp":"-000001-01-01T00:00:00.000Z","import":{"created_at":"guessed"}}"#;
+        assert_eq!(metadata(&messages[2]), early);
         assert_eq!(metadata(&messages[1]), r#"{"timestamp":12,"import":{"created_at":"guessed"}}"#);
     }
 
@@ -296,19 +339,82 @@ mod tests {
 
     #[test]
     fn a_message_over_a_limit_is_told() {
-        let planned = |content: usize, thoughts: usize| {
-            let (content, thoughts) = ("x".repeat(content), "y".repeat(thoughts));
-            let json = format!(
-                r#"{{"id":"m","content":"{content}","role":"user","thoughts":"{thoughts}"}}"#
-            );
+        let planned = |content: &str| {
+            let json = format!(r#"{{"id":"m","content":"{content}","role":"user"}}"#);
             convert(&[&json]).0.remove(0)
         };
         let excess = |message: PlannedMessage| message.excess(message.encoded_bytes());
-        assert_eq!(excess(planned(MAX_CONTENT_BYTES, 0)), None);
-        let too_long = excess(planned(MAX_CONTENT_BYTES + 1, 0)).expect("is over");
+        assert_eq!(excess(planned(&"x".repeat(MAX_CONTENT_BYTES))), None);
+        let too_long = excess(planned(&"x".repeat(MAX_CONTENT_BYTES + 1))).expect("is over");
         assert!(too_long.starts_with("its content is 8388609 bytes"), "{too_long}");
-        let around = planned(0, 0).encoded_bytes();
-        assert_eq!(excess(planned(0, MAX_MESSAGE_BYTES - around)), None);
-        assert!(excess(planned(0, MAX_MESSAGE_BYTES - around + 1)).is_some());
+        // Within the limit of a content, but each byte of it takes six in a frame.
+        let escaped = excess(planned(&r"\u0001".repeat(MAX_MESSAGE_BYTES / 6))).expect("is over");
+        assert!(escaped.ends_with("bytes as JSON; the limit is 16769024"), "{escaped}");
+    }
+
+    #[test]
+    fn what_is_too_large_is_left_out_and_named_and_the_rest_stays() {
+        let images = "i".repeat(MAX_CONTENT_BYTES);
+        let json = |images: &str, more: &str| {
+            format!(
+                r#"{{"id":"m","content":"said","role":"user","timestamp":"1970-01-01T00:00:00.000Z","toolCalls":[1],"images":"{images}"{more}}}"#
+            )
+        };
+        let around = r#"{"toolCalls":[1],"images":""}"#.len();
+        let (messages, _) = convert(&[
+            &json(&images[around..], ""),
+            &json(&images[around - 1..], r#","id":"n""#),
+            &json(&images[..MAX_CONTENT_BYTES / 2], r#","thoughts":"t""#),
+        ]);
+        // Just at the limit nothing is left out.
+        assert_eq!(metadata(&messages[0]).len(), MAX_CONTENT_BYTES);
+        assert!(messages[0].left_out.is_empty() && messages[2].left_out.is_empty());
+        let size = images.len() - around + 1 + 2;
+        let left = format!(
+            r#"{{"toolCalls":[1],"import":{{"shadowed":[["id","m"]],"left_out":{{"images":{size}}}}}}}"#
+        );
+        assert_eq!(metadata(&messages[1]), left);
+        assert_eq!(messages[1].content, "said");
+        assert_eq!(messages[1].left_out, [("images".to_owned(), size.to_string())]);
+    }
+
+    #[test]
+    fn what_is_too_deep_is_kept_as_text() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        // An object of metadata is one level, `import` in it another, the message's pairs two more.
+        let (at, over) = (deep(MAX_JSON_DEPTH - 1), deep(MAX_JSON_DEPTH));
+        let json = format!(
+            r#"{{"id":"m","content":"","role":"user","timestamp":"1970-01-01T00:00:00.000Z","at":{at},"over":{over}}}"#
+        );
+        let (messages, notes) = convert(&[&json, &over]);
+        let kept = format!(r#"{{"at":{at},"over":"{over}","import":{{"as_text":["over"]}}}}"#);
+        assert_eq!(metadata(&messages[0]), kept);
+        let whole = format!(r#"{{"import":{{"message":"{over}","as_text":["message"]}}}}"#);
+        assert_eq!(metadata(&messages[1]), whole);
+        let note = "a field is nested too deeply, its JSON is kept in a string: 2 messages, the first is messages[0]";
+        assert!(notes.iter().any(|found| found == note), "{notes:?}");
+    }
+
+    #[test]
+    fn beside_a_large_content_there_is_less_room() {
+        let long = "c".repeat(MAX_CONTENT_BYTES);
+        let planned = |images: usize| {
+            let images = "i".repeat(images);
+            convert(&[&format!(
+                r#"{{"id":"m","content":"{long}","role":"user","images":"{images}"}}"#
+            )])
+            .0
+            .remove(0)
+        };
+        let around = planned(2000).encoded_bytes() - 2000;
+        let just = planned(MAX_MESSAGE_BYTES - around);
+        assert!(just.left_out.is_empty());
+        assert_eq!(
+            (just.encoded_bytes(), just.excess(just.encoded_bytes())),
+            (MAX_MESSAGE_BYTES, None)
+        );
+        let over = planned(MAX_MESSAGE_BYTES - around + 1);
+        assert_eq!(over.left_out[0].0, "images");
+        assert_eq!(over.excess(over.encoded_bytes()), None);
     }
 }

@@ -1,8 +1,8 @@
 //! Import of what the IDE keeps in files: its sessions and the user's settings.
 //!
 //! The importer is a client of a running daemon like any other. It reads the IDE's files and never
-//! writes them, adds to the store what is not there, and changes nothing that is: it can be run
-//! twice, and after an interruption it goes on. Nothing is dropped silently: what the daemon has
+//! writes them, adds to the store what is not there, and changes nothing that is, but that a session
+//! in no project is put into its own: it can be run twice, and after an interruption it goes on. Nothing is dropped silently: what the daemon has
 //! no field for is kept in `metadata` (the heads of `session.rs` and `message.rs` say how), and what cannot be stored is
 //! told with its reason ([`FileOutcome`]).
 
@@ -27,7 +27,7 @@ pub use outcome::{Counts, Disposition, FileKind, FileOutcome, Totals};
 use crate::api::project;
 use crate::client::{Client, ClientError};
 use crate::model::limits::MAX_PAGE_ITEMS;
-use crate::model::{Millis, ProjectId};
+use crate::model::{Millis, ProjectId, time};
 use session::Origin;
 use source::{Found, Source};
 
@@ -130,7 +130,7 @@ fn read(path: &Path, outcome: &mut FileOutcome) -> Option<String> {
     }
 }
 
-/// The projects of the store, by the name the IDE gives their folder of sessions.
+/// The projects of the store, by the names the IDE may have given their folder of sessions.
 struct Projects(Vec<(String, ProjectId)>);
 
 impl Projects {
@@ -141,11 +141,10 @@ impl Projects {
             project::ListParams { limit: MAX_PAGE_ITEMS, cursor: None, include_removed: true };
         loop {
             let page = client.call::<project::List>(&params).await?;
-            projects.extend(
-                page.projects
-                    .into_iter()
-                    .map(|project| (workspace::folder_name(&project.path), project.id)),
-            );
+            for project in page.projects {
+                let names = workspace::folder_names(&project.path);
+                projects.extend(names.into_iter().map(|name| (name, project.id.clone())));
+            }
             match page.next_cursor {
                 None => return Ok(Self(projects)),
                 cursor => params.cursor = cursor,
@@ -168,7 +167,8 @@ impl Projects {
 fn modified_at(path: &Path) -> Millis {
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| Millis::try_from(since.as_millis()).ok()).unwrap_or_default()
+    let millis = since.and_then(|since| Millis::try_from(since.as_millis()).ok());
+    millis.filter(|millis| time::is_showable(*millis)).unwrap_or_default()
 }
 
 #[cfg(test)]

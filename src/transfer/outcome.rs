@@ -78,6 +78,8 @@ pub struct FileOutcome {
     pub messages: Counts,
     /// Its settings.
     pub settings: Counts,
+    /// Fields of the session or its messages that are too large for the daemon; a problem names each.
+    pub left_out: u64,
     /// What could not be stored as it was written.
     pub problems: Vec<String>,
     /// What is worth knowing; nothing is lost by it.
@@ -118,6 +120,7 @@ impl FileOutcome {
             session_created: false,
             messages: Counts::default(),
             settings: Counts::default(),
+            left_out: 0,
             problems: Vec::new(),
             notes: Vec::new(),
         }
@@ -132,12 +135,13 @@ impl FileOutcome {
     /// Concludes from the counts what became of a file that was read.
     ///
     /// What was repaired on the way in makes the file partly imported once; afterwards it is there.
+    /// What was left out or failed is in the file alone, however often it is imported.
     pub(super) fn conclude(&mut self) {
         if self.reason.is_some() {
             return;
         }
         let is_new = self.session_created || self.messages.imported + self.settings.imported > 0;
-        let failed = self.messages.failed + self.settings.failed > 0;
+        let failed = self.messages.failed + self.settings.failed + self.left_out > 0;
         self.disposition = match (is_new, failed) {
             (_, true) => Disposition::Partly,
             (true, false) if !self.problems.is_empty() => Disposition::Partly,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::calls::divide;
+use super::fields::listed;
 use super::message::PlannedMessage;
 use super::outcome::{Disposition, FileOutcome};
 use super::session::SessionPlan;
@@ -24,7 +25,12 @@ pub(super) async fn session(
     if !start(client, &plan, outcome).await? {
         return Ok(());
     }
-    let SessionPlan { id, messages, notes, .. } = plan;
+    let SessionPlan { id, messages, notes, left_out, .. } = plan;
+    if !left_out.is_empty() {
+        outcome.left_out += left_out.len() as u64;
+        let left_out = listed(&left_out);
+        outcome.problems.push(format!("session {id}: too large, left out: {left_out}"));
+    }
     outcome.notes.extend(notes);
     let mut fitting = Vec::with_capacity(messages.len());
     let mut sizes = Vec::with_capacity(messages.len());
@@ -32,6 +38,7 @@ pub(super) async fn session(
         let size = message.encoded_bytes();
         match message.excess(size) {
             None => {
+                tell_left_out(outcome, &message);
                 fitting.push(message);
                 sizes.push(size);
             }
@@ -54,6 +61,7 @@ async fn start(
 ) -> Result<bool, ClientError> {
     match client.call::<session::Get>(&session::IdParams { id: plan.id.clone() }).await {
         Ok(stored) => {
+            let stored = put_into_project(client, stored, plan, outcome).await?;
             outcome.notes.extend(kept_fields(&stored, plan));
             return Ok(true);
         }
@@ -84,6 +92,36 @@ async fn start(
             outcome.problems.push(format!("session {}: {error}", plan.id));
             Ok(false)
         }
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a session into its project where it is in none: the project was opened after the import.
+async fn put_into_project(
+    client: &mut Client,
+    stored: Session,
+    plan: &SessionPlan,
+    outcome: &mut FileOutcome,
+) -> Result<Session, ClientError> {
+    if stored.project_id.is_some() || plan.start.project_id.is_none() {
+        return Ok(stored);
+    }
+    let update = session::UpdateParams {
+        id: stored.id.clone(),
+        title: None,
+        description: None,
+        model: None,
+        system_prompt: None,
+        project_id: Some(plan.start.project_id.clone()),
+        metadata: None,
+    };
+    match client.call::<session::Update>(&update).await {
+        Ok(session) => {
+            outcome.notes.push("the session was in no project; it is in its own now".to_owned());
+            Ok(session)
+        }
+        // It was moved to the trash meanwhile.
+        Err(error) if is_about_content(&error) => Ok(stored),
         Err(error) => Err(error),
     }
 }
@@ -171,6 +209,9 @@ async fn resolve(
         return Ok(());
     }
     let derived = message.with_derived_id(session_id, "taken");
+    if derived.left_out.len() > message.left_out.len() {
+        tell_left_out(outcome, &derived);
+    }
     match append_call(client, session_id, std::slice::from_ref(&derived)).await {
         Ok(imported) => {
             outcome.messages.imported += imported;
@@ -200,6 +241,18 @@ async fn is_in_session(
         Ok(stored) => Ok(stored.session_id == *session_id),
         Err(error) if is(&error, ErrorKind::NotFound) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+fn tell_left_out(outcome: &mut FileOutcome, message: &PlannedMessage) {
+    if !message.left_out.is_empty() {
+        outcome.left_out += message.left_out.len() as u64;
+        outcome.problems.push(format!(
+            "message {} (messages[{}]): too large, left out: {}",
+            message.id,
+            message.place,
+            listed(&message.left_out)
+        ));
     }
 }
 

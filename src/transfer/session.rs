@@ -8,18 +8,20 @@
 //!   string, a `name` over the limit, or a `createdAt` that says more than a time in milliseconds
 //! - `import`: what the importer knew or decided: `workspace`, the name of the file's folder; `id`,
 //!   `missing` or `invalid` where the file's name was taken for it; `created_at`, `guessed`;
-//!   `shadowed`, members whose name comes again later, as `[name, value]`
+//!   `shadowed`, members whose name comes again later, as `[name, value]`; `as_text`, members
+//!   nested too deeply for the daemon, whose JSON is kept in a string; `left_out`, members, by their
+//!   bytes, that are too large for it
 //!
 //! The head of `message.rs` says the same of messages.
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::fields::{Fields, Kind, Members, list, object, pairs, quoted};
-use super::message::{Converter, PlannedMessage, take_time};
+use super::fields::{Fields, Kind, Members, flatten, json_of, list, object, pairs, quoted, shed};
+use super::message::{Converter, PlannedMessage, metadata_room, take_time};
 use crate::api::session::StartParams;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_NAME_BYTES};
-use crate::model::{Millis, ProjectId, SessionId};
+use crate::model::{JsonObject, Millis, ProjectId, SessionId};
 
 /// The kind of the sessions of the IDE.
 const KIND: &str = "chat";
@@ -49,6 +51,8 @@ pub(super) struct SessionPlan {
     pub(super) messages: Vec<PlannedMessage>,
     /// What was decided, a line each.
     pub(super) notes: Vec<String>,
+    /// Names and sizes of what the daemon cannot take.
+    pub(super) left_out: Members,
 }
 
 impl SessionPlan {
@@ -106,10 +110,17 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
             .push("createdAt is missing or no time; another time of the file was taken".to_owned());
         guessed_start(&fields, &messages).unwrap_or(origin.modified_at)
     });
-    let (ide, shadowed) = fields.into_rest();
+    let (mut ide, shadowed) = fields.into_rest();
     if !shadowed.is_empty() {
         facts.push(("shadowed".to_owned(), pairs(&shadowed)));
         notes.push("a field of the session comes twice; the first is in the metadata".to_owned());
+    }
+
+    let as_text = [flatten(&mut ide, 2), flatten(&mut facts, 2)].concat();
+    if !as_text.is_empty() {
+        facts.push(("as_text".to_owned(), json_of(&as_text)));
+        let fields = as_text.join(", ");
+        notes.push(format!("nested too deeply, the JSON is kept in a string: {fields}"));
     }
 
     let mut converter = Converter::new(&id, created_at);
@@ -117,12 +128,7 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
         messages.iter().enumerate().map(|(place, value)| converter.convert(place, value)).collect();
     notes.extend(converter.into_notes());
 
-    let parts =
-        [("ide", ide), ("import", facts)].into_iter().filter(|(_, members)| !members.is_empty());
-    let metadata: Members = parts
-        .map(|(name, members)| (name.to_owned(), object(&members).as_str().to_owned()))
-        .collect();
-    let start = StartParams {
+    let mut start = StartParams {
         id: Some(id.clone()),
         project_id: origin.project_id.clone(),
         kind: KIND.to_owned(),
@@ -131,10 +137,29 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
         model,
         system_prompt,
         parent_id: None,
-        metadata: (!metadata.is_empty()).then(|| object(&metadata)),
+        metadata: None,
         created_at: Some(created_at),
     };
-    Ok(SessionPlan { id, start, messages, notes })
+    let others = serde_json::to_vec(&start).map_or(usize::MAX, |bytes| bytes.len());
+    let room = metadata_room(MAX_SESSION_BYTES, others);
+    let mut left_out = Members::new();
+    start.metadata = metadata(&ide, &facts);
+    if start.metadata.as_ref().is_some_and(|metadata| metadata.as_str().len() > room) {
+        left_out = shed(&mut ide, &mut facts, room);
+        facts.push(("left_out".to_owned(), object(&left_out).as_str().to_owned()));
+        start.metadata = metadata(&ide, &facts);
+    }
+    Ok(SessionPlan { id, start, messages, notes, left_out })
+}
+
+/// Returns the free data of a session: what the file had, and what was decided.
+fn metadata(ide: &Members, facts: &Members) -> Option<JsonObject> {
+    let metadata: Members = [("ide", ide), ("import", facts)]
+        .into_iter()
+        .filter(|(_, members)| !members.is_empty())
+        .map(|(name, members)| (name.to_owned(), object(members).as_str().to_owned()))
+        .collect();
+    (!metadata.is_empty()).then(|| object(&metadata))
 }
 
 /// Returns the time of the first message that has one, or else of the last change.
@@ -159,7 +184,7 @@ fn id_of_name(stem: &str) -> SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::JsonObject;
+    use crate::model::limits::MAX_JSON_DEPTH;
 
     fn origin() -> Origin {
         Origin { stem: "stem".to_owned(), modified_at: 99, ..Origin::default() }
@@ -227,9 +252,34 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_too_large_is_left_out_and_named() {
+        let big = "x".repeat(MAX_CONTENT_BYTES);
+        let plan = plan(&format!(
+            r#"{{"id":"s","messages":[],"createdAt":"1970-01-01T00:00:01.000Z","small":1,"big":"{big}"}}"#
+        ));
+        let left = r#"{"ide":{"small":1},"import":{"left_out":{"big":8388610}}}"#;
+        assert_eq!(metadata(&plan), left);
+        assert_eq!(plan.left_out, [("big".to_owned(), "8388610".to_owned())]);
+        assert_eq!(plan.excess(), None);
+    }
+
+    #[test]
+    fn a_field_that_is_too_deep_is_kept_as_text() {
+        let deep = "[".repeat(MAX_JSON_DEPTH - 1) + &"]".repeat(MAX_JSON_DEPTH - 1);
+        let plan = plan(&format!(
+            r#"{{"id":"s","messages":[],"createdAt":"1970-01-01T00:00:01.000Z","deep":{deep}}}"#
+        ));
+        let kept = format!(r#"{{"ide":{{"deep":"{deep}"}},"import":{{"as_text":["deep"]}}}}"#);
+        assert_eq!(metadata(&plan), kept);
+        assert_eq!(plan.notes, ["nested too deeply, the JSON is kept in a string: deep"]);
+    }
+
+    #[test]
     fn a_session_over_the_frame_is_told() {
-        let big = "x".repeat(MAX_SESSION_BYTES);
-        let plan = plan(&format!(r#"{{"id":"s","messages":[],"big":"{big}"}}"#));
+        let big = "x".repeat(MAX_CONTENT_BYTES);
+        let plan = plan(&format!(
+            r#"{{"id":"s","messages":[],"description":"{big}","systemPrompt":"{big}"}}"#
+        ));
         assert!(plan.excess().is_some());
     }
 

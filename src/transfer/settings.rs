@@ -9,6 +9,7 @@ use super::send::is_about_content;
 use crate::api::settings::{Entry, Get, KeyParams, SetMany, SetManyParams};
 use crate::client::{Client, ClientError};
 use crate::model::Json;
+use crate::model::json::check_depth;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_SET_MANY};
 
 /// Stores those settings of a file whose keys are not set in the user's scope.
@@ -77,7 +78,7 @@ fn entries(json: &str, outcome: &mut FileOutcome) -> Result<Vec<Entry>, String> 
         } else if text.len() > MAX_CONTENT_BYTES {
             Some(format!("the value is {} bytes; the limit is {MAX_CONTENT_BYTES}", text.len()))
         } else {
-            None
+            check_depth(&text).err()
         };
         match problem {
             None => entries
@@ -110,14 +111,18 @@ mod tests {
     #[test]
     fn values_are_taken_as_written_and_what_is_over_a_limit_is_told() {
         let long = "k".repeat(MAX_NAME_BYTES + 1);
-        let json = format!(r#"{{"a":1.10,"":1,"b":{{"x":[null]}},"{long}":2,"a":1E400,"n":null}}"#);
+        let deep = "[".repeat(101) + &"]".repeat(101);
+        let json = format!(
+            r#"{{"a":1.10,"":1,"b":{{"x":[null]}},"{long}":2,"a":1E400,"n":null,"d":{deep}}}"#
+        );
         let (entries, outcome) = read(&json);
         let entries = entries.expect("settings");
         let texts: Vec<_> =
             entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
         assert_eq!(texts, [("a", "1E400"), ("b", r#"{"x":[null]}"#), ("n", "null")]);
-        assert_eq!((outcome.settings.found, outcome.settings.failed), (5, 2));
-        assert_eq!(outcome.problems.len(), 2);
+        assert_eq!((outcome.settings.found, outcome.settings.failed), (6, 3));
+        assert_eq!(outcome.problems.len(), 3);
+        assert_eq!(outcome.problems[2], r#"setting "d": nested deeper than 100"#);
         assert_eq!(
             outcome.notes,
             [r#"keys come twice, the last stands; the others: [["a",1.10]]"#]

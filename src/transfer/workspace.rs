@@ -20,6 +20,13 @@ pub(super) fn folder_name(path: &str) -> String {
     format!("{safe}_{digits}")
 }
 
+/// Returns the names of a project's folder: the IDE may have had its path without the last separator.
+pub(super) fn folder_names(path: &str) -> Vec<String> {
+    let mut names = vec![folder_name(path), folder_name(path.trim_end_matches(['/', '\\']))];
+    names.dedup();
+    names
+}
+
 /// True for a name that has the shape of [`folder_name`], or is the folder for no workspace.
 pub(super) fn is_folder_name(name: &str) -> bool {
     let hex = |text: &str| text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
@@ -68,6 +75,14 @@ mod tests {
             assert_eq!(folder_name(path), name, "{path}");
             assert!(is_folder_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_last_separator_makes_another_name() {
+        assert_eq!(folder_names("/home/dev/src/web-shop"), ["web-shop_14fc94"]);
+        let both = ["_home_dev_src_web-shop__".to_owned(), "web-shop_14fc94".to_owned()];
+        let names = folder_names("/home/dev/src/web-shop/");
+        assert!(names[0].starts_with(&both[0]) && names[1] == both[1], "{names:?}");
     }
 
     #[test]

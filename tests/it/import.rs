@@ -197,13 +197,8 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
     assert_eq!((totals.messages.imported, totals.messages.already_there), (3, 4), "{outcomes:#?}");
     assert_eq!((totals.settings.imported, totals.settings.already_there), (1, 1));
     assert_eq!(outcomes[0].notes, ["a is set to another value; it was left as it is"]);
-    assert_eq!(
-        outcomes[1].notes,
-        [
-            "the session was there with another title; it was left as it is",
-            "stored with another content, left as it is: messages[2]"
-        ]
-    );
+    let told = "the session was there with another title; it was left as it is";
+    assert_eq!(outcomes[1].notes, [told]);
     assert_eq!(world.ids("s").await, ["m0", "m1", "m2", "m3", "own", "m4", "m5", "m6"]);
     assert_eq!(world.messages("s").await[2].content, "patched");
     let (_, totals) = world.import().await;
@@ -229,6 +224,48 @@ async fn ids_of_other_sessions_and_repeated_ones_give_way_and_nothing_is_lost() 
         assert_eq!((b.len(), metadata(&b[1])), (3, r#"{"id":"m","import":{"id":"taken"}}"#));
         assert_eq!((b[0].id.as_str(), b[2].id.as_str()), ("n0", "n1"));
     }
+}
+
+#[tokio::test]
+async fn a_project_that_is_opened_later_gets_its_sessions_with_the_next_import() {
+    let mut world = World::start().await;
+    let of_shop = "agent-sessions/web-shop_14fc94";
+    for id in ["a", "b"] {
+        world.write(&format!("{of_shop}/{id}.json"), session_json(id, &[message_json(id, "x")]));
+    }
+    world.write("agent-sessions/_global/c.json", session_json("c", &[]));
+    world.import().await;
+    let open = async |client: &mut Client, path: &str| {
+        let params =
+            project::OpenParams { path: path.to_owned(), id: None, name: None, metadata: None };
+        client.call::<project::Open>(&params).await.expect("opens").project.id
+    };
+    let shop = open(&mut world.client, "/home/dev/src/web-shop/").await;
+    let other = open(&mut world.client, "/home/dev/src/other").await;
+    // Where the user put a session meanwhile, it stays.
+    let moved = session::UpdateParams {
+        id: session_id("b"),
+        title: None,
+        description: None,
+        model: None,
+        system_prompt: None,
+        project_id: Some(Some(other.clone())),
+        metadata: None,
+    };
+    world.client.call::<session::Update>(&moved).await.expect("moves");
+    let (outcomes, totals) = world.import().await;
+    assert_eq!(totals.already_there, 3, "{outcomes:#?}");
+    let told: Vec<&[String]> = outcomes.iter().map(|outcome| outcome.notes.as_slice()).collect();
+    assert_eq!(told[0], [""; 0]);
+    assert_eq!(told[1], ["the session was in no project; it is in its own now"]);
+    assert_eq!(told[2], ["the session was there with another project; it was left as it is"]);
+    for (id, project_id) in [("a", Some(shop)), ("b", Some(other)), ("c", None)] {
+        let params = session::IdParams { id: session_id(id) };
+        let session = world.client.call::<session::Get>(&params).await.expect("is there");
+        assert_eq!(session.project_id, project_id, "{id}");
+    }
+    let (outcomes, _) = world.import().await;
+    assert!(outcomes[1].notes.is_empty(), "{outcomes:#?}");
 }
 
 #[tokio::test]
@@ -263,6 +300,27 @@ async fn a_message_over_the_limit_fails_alone() {
                 .starts_with("message big (messages[1]): its content is 8388609 bytes")
         );
         assert_eq!(world.ids("s").await, ["a", "just", "full", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_beside_a_content_is_named_and_the_content_arrives() {
+    let mut world = World::start().await;
+    let image = "i".repeat(MAX_CONTENT_BYTES);
+    let large = format!(r#"{{"id":"large","content":"said","role":"user","images":["{image}"]}}"#);
+    let messages = [message_json("a", "x"), large, message_json("b", "x")];
+    world.write("agent-sessions/_global/s.json", session_json("s", &messages));
+    for round in 0..2 {
+        let (outcomes, totals) = world.import().await;
+        let counts = (totals.messages.imported, totals.messages.already_there);
+        assert_eq!(counts, if round == 0 { (3, 0) } else { (0, 3) });
+        assert_eq!((totals.partly, outcomes[0].left_out), (1, 1), "not whole, however often");
+        let told = "message large (messages[1]): too large, left out: images (8388612 bytes)";
+        assert_eq!(outcomes[0].problems, [told]);
+        let stored = world.messages("s").await;
+        assert_eq!(stored[1].content, "said");
+        let kept = r#"{"import":{"created_at":"guessed","left_out":{"images":8388612}}}"#;
+        assert_eq!(metadata(&stored[1]), kept);
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use aetherd::model::limits::{
     MAX_APPEND_MANY, MAX_BATCH_CALLS, MAX_CONNECTIONS, MAX_CONTENT_BYTES, MAX_FRAME_BYTES,
-    MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    MAX_JSON_DEPTH, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
 };
 use aetherd::server::MAX_REFUSALS;
 use serde_json::{Value, json};
@@ -82,6 +82,159 @@ fn a_content_has_8_mib() {
         client.call("history.recent", json!({"session_id": "s"}))["messages"][0]["content"],
         at
     );
+}
+
+/// Objects of just the limit, and of one byte more.
+fn objects_at_the_limit() -> (Value, Value) {
+    let object = |bytes: usize| json!({"k": "x".repeat(bytes - r#"{"k":""}"#.len())});
+    (object(MAX_CONTENT_BYTES), object(MAX_CONTENT_BYTES + 1))
+}
+
+#[test]
+fn metadata_has_8_mib_as_sent() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call(
+        "message.append",
+        json!({"id": "m", "session_id": "s", "role": "user", "content": ""}),
+    );
+    let (at, over) = objects_at_the_limit();
+    let message = |metadata: &Value| json!({"role": "user", "content": "", "metadata": metadata});
+    for (method, params, at_path, field) in [
+        ("session.start", json!({"kind": "chat"}), "/metadata", "metadata"),
+        ("session.update", json!({"id": "s"}), "/metadata", "metadata"),
+        ("project.open", json!({"path": "/large"}), "/project/metadata", "metadata"),
+        ("project.update", json!({"id": "p"}), "/metadata", "metadata"),
+        (
+            "message.append",
+            json!({"session_id": "s", "role": "user", "content": ""}),
+            "/metadata",
+            "metadata",
+        ),
+        (
+            "message.append_many",
+            json!({"session_id": "s"}),
+            "/messages/1/created",
+            "messages[1].metadata",
+        ),
+        ("message.update", json!({"id": "m"}), "/metadata", "metadata"),
+    ] {
+        let with = |metadata: &Value| {
+            let mut params = params.clone();
+            if method == "message.append_many" {
+                params["messages"] = json!([message(&json!({})), message(metadata)]);
+            } else {
+                params["metadata"] = metadata.clone();
+            }
+            params
+        };
+        let error = client.fail(method, with(&over));
+        assert_eq!(error_kind(&error), "too_large", "{method}");
+        assert_eq!(error["data"]["field"], field, "{method}");
+        assert_eq!(error["data"]["limit"], MAX_CONTENT_BYTES, "{method}");
+        assert_eq!(error["data"]["actual"], MAX_CONTENT_BYTES + 1, "{method}");
+        let result = client.call(method, with(&at));
+        let stored = result.pointer(at_path).expect("a field");
+        assert!(*stored == at || *stored == true, "{method}");
+    }
+}
+
+#[test]
+fn metadata_has_8_mib_after_a_patch() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat", "title": "t"}));
+    client.call("project.open", json!({"id": "s", "path": "/p", "name": "t"}));
+    client.call(
+        "message.append",
+        json!({"id": "s", "session_id": "s", "role": "user", "content": "t"}),
+    );
+    let patch = |value: String| json!({"id": "s", "metadata": {"b": value}});
+    let room = MAX_CONTENT_BYTES - r#"{"k":"","b":""}"#.len();
+    for (noun, other) in [("session", "title"), ("project", "name"), ("message", "content")] {
+        let update = format!("{noun}.update");
+        let half = json!({"id": "s", "metadata": {"k": "x".repeat(room / 2)}});
+        client.call(&update, half);
+        let over = "y".repeat(room - room / 2 + 1);
+        let mut refused = patch(over.clone());
+        refused[other] = json!("changed");
+        let error = client.fail(&update, refused);
+        assert_eq!(error_kind(&error), "too_large", "{noun}");
+        assert_eq!(error["data"]["field"], "metadata", "{noun}");
+        assert_eq!(error["data"]["actual"], MAX_CONTENT_BYTES + 1, "{noun}");
+        let stored = client.call(&format!("{noun}.get"), json!({"id": "s"}));
+        assert_eq!(stored["metadata"]["b"], Value::Null, "{noun}: it changed nothing");
+        assert_eq!(stored[other], "t", "{noun}: it changed nothing");
+        let stored = client.call(&update, patch(over[1..].to_owned()));
+        assert_eq!(stored["metadata"].to_string().len(), MAX_CONTENT_BYTES, "{noun}");
+    }
+}
+
+/// What is stored at the limit can be read with serde_json, even in a batch of histories.
+#[test]
+fn a_free_value_is_100_levels_deep() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    // One level of `levels` is the object itself.
+    let object = |levels: usize| {
+        let inner = levels - 1;
+        format!("{{\"k\":{}1{}}}", "[".repeat(inner), "]".repeat(inner))
+    };
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call(
+        "message.append",
+        json!({"id": "m", "session_id": "s", "role": "user", "content": ""}),
+    );
+    for (method, params, field) in [
+        ("session.start", r#""kind":"chat","metadata":@"#, "metadata"),
+        ("session.update", r#""id":"s","metadata":@"#, "metadata"),
+        ("project.open", r#""path":"/deep","metadata":@"#, "metadata"),
+        ("project.update", r#""id":"p","metadata":@"#, "metadata"),
+        (
+            "message.append",
+            r#""session_id":"s","role":"user","content":"","metadata":@"#,
+            "metadata",
+        ),
+        (
+            "message.append_many",
+            r#""session_id":"s","messages":[{"role":"user","content":"","metadata":@}]"#,
+            "messages[0].metadata",
+        ),
+        ("message.update", r#""id":"m","metadata":@"#, "metadata"),
+        ("settings.set", r#""key":"k","value":@"#, "value"),
+        ("settings.set_many", r#""entries":[{"key":"l","value":@}]"#, "entries[0].value"),
+    ] {
+        for levels in [MAX_JSON_DEPTH, MAX_JSON_DEPTH + 1, 100_000] {
+            let params = params.replace('@', &object(levels));
+            client.send(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}}}}}"#
+            ));
+            let reply = client.receive();
+            if levels == MAX_JSON_DEPTH {
+                assert!(reply.get("result").is_some(), "{method}: {reply}");
+                continue;
+            }
+            let error = &reply["error"];
+            assert_eq!(error_kind(error), "invalid_params", "{method} {levels}");
+            assert_eq!(error["data"]["field"], field, "{method} {levels}");
+            let text = error["message"].as_str().expect("a message");
+            assert!(text.ends_with("nested deeper than 100"), "{text}");
+        }
+    }
+    let calls = [
+        request(1, "history.page", &json!({"session_id": "s"})),
+        request(2, "settings.list", &json!({})),
+    ];
+    client.send(&format!("[{}]", calls.join(",")));
+    let replies = client.receive();
+    assert_eq!(replies[0]["result"]["messages"].as_array().map(Vec::len), Some(3));
+    assert_eq!(replies[1]["result"]["settings"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
@@ -365,4 +518,38 @@ fn ids_and_names_have_their_sizes() {
         json!({"session_id": "s", "messages": [{"role": "user", "content": ""}, {"role": "robot", "content": ""}]}),
     );
     assert_eq!(error["data"]["field"], "messages[1].role", "{error}");
+}
+
+#[test]
+fn a_time_lies_in_the_years_1_to_9999() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let message = |at: i64| json!({"role": "user", "content": "", "created_at": at});
+    for (number, at) in [MIN_TIME, MAX_TIME].into_iter().enumerate() {
+        let id = format!("s{number}");
+        client.call("session.start", json!({"id": id, "kind": "chat", "created_at": at}));
+        let mut append = message(at);
+        append["session_id"] = json!(id);
+        assert_eq!(client.call("message.append", append)["created_at"], at);
+        client.call("message.append_many", json!({"session_id": id, "messages": [message(at)]}));
+    }
+    for at in [MIN_TIME - 1, MAX_TIME + 1, i64::MIN, i64::MAX] {
+        let refused = |error: Value, field: &str| {
+            assert_eq!(error_kind(&error), "invalid_params", "{at}: {error}");
+            assert_eq!(error["data"]["field"], field, "{error}");
+        };
+        let start = json!({"id": "out", "kind": "chat", "created_at": at});
+        refused(client.fail("session.start", start), "created_at");
+        let mut append = message(at);
+        append["session_id"] = json!("s0");
+        refused(client.fail("message.append", append), "created_at");
+        let many = json!({"session_id": "s0", "messages": [message(0), message(0), message(at)]});
+        refused(client.fail("message.append_many", many), "messages[2].created_at");
+    }
+    assert_eq!(client.call("session.get", json!({"id": "s0"}))["next_index"], 2);
+    let list = client.call("session.list", json!({}));
+    let ids: Vec<_> =
+        list["sessions"].as_array().expect("sessions").iter().map(|found| &found["id"]).collect();
+    assert_eq!(ids, ["s1", "s0"]);
 }

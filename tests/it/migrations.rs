@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use aetherd::api;
 use aetherd::config::EngineKind;
-use aetherd::store::Store;
+use aetherd::model::{JsonObject, ProjectId, SessionId};
 use aetherd::store::migrations::CURRENT_VERSION;
+use aetherd::store::{Store, history, projects, sessions, settings};
 use serde_json::json;
 
 use crate::support::{ENGINES, Home, open_store, runtime, store_options};
@@ -161,6 +163,172 @@ fn what_the_old_schema_allowed_is_kept_too() {
             ["recovered"]
         );
         assert_eq!(texts(&path, "SELECT text FROM notes"), ["not of the schema"]);
+    }
+}
+
+/// The old tables took any integer for a time and any text for a key: no list leaves one out.
+#[test]
+fn what_no_client_may_send_is_listed_where_an_old_file_has_it() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let old = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+             CREATE TABLE projects (id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, created_at INTEGER NOT NULL);
+             CREATE TABLE agent_sessions (id TEXT PRIMARY KEY, project_id TEXT, kind TEXT NOT NULL, created_at INTEGER NOT NULL);
+             INSERT INTO settings VALUES ('', '1'), ('a', '2');
+             INSERT INTO projects VALUES
+                ('last', 'l', '/l', 9223372036854775807), ('later', 'l', '/m', 9223372036854775807),
+                ('first', 'f', '/f', -9223372036854775808);
+             INSERT INTO agent_sessions VALUES
+                ('last', NULL, 'chat', 9223372036854775807), ('later', NULL, 'chat', 9223372036854775807),
+                ('of', 'last', 'chat', 9223372036854775807), ('first', NULL, 'chat', -9223372036854775808);",
+        )
+        .expect("the old tables");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            for limit in [1, 50] {
+                assert_eq!(all_settings(&store, limit).await, ["", "a"], "{engine:?}");
+                assert_eq!(all_projects(&store, limit).await, ["later", "last", "first"]);
+                let all = all_sessions(&store, None, limit).await;
+                assert_eq!(all, ["of", "later", "last", "first"], "{engine:?}");
+                let project = ProjectId::parse("last").expect("an id");
+                assert_eq!(all_sessions(&store, Some(Some(project)), limit).await, ["of"]);
+                let none = all_sessions(&store, Some(None), limit).await;
+                assert_eq!(none, ["later", "last", "first"]);
+            }
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+/// One message that cannot be read would fail the page, and so hide the others.
+#[test]
+fn adopted_messages_of_any_role_and_free_data_can_be_read() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let old = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE agent_sessions (id TEXT PRIMARY KEY, project_id TEXT, kind TEXT NOT NULL, created_at INTEGER NOT NULL);
+             CREATE TABLE agent_messages (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, role TEXT NOT NULL,
+                index_in_session INTEGER NOT NULL, content TEXT NOT NULL, code_excerpt TEXT, metadata TEXT, created_at INTEGER NOT NULL);
+             INSERT INTO agent_sessions VALUES ('s', NULL, 'chat', 1763000000);
+             INSERT INTO agent_messages VALUES
+                ('a', 's', 'user', 0, 'first', NULL, ' {\"k\": 1E400} ', 1763000001),
+                ('b', 's', 'function', 1, 'second', NULL, '{\"k\":1.50}', 1763000002),
+                ('c', 's', 'tool', 2, 'third', NULL, 'no \"JSON\"', 1763000003),
+                ('d', 's', 'system', 3, 'fourth', NULL, '[1]', 1763000004),
+                ('e', 's', '', 4, 'fifth', NULL, NULL, 1763000005);",
+        )
+        .expect("the old tables");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            let params = api::history::PageParams {
+                session_id: SessionId::parse("s").expect("an id"),
+                order: api::history::Order::Oldest,
+                limit: 50,
+                cursor: None,
+            };
+            let page = store.read(move |tx| history::page(tx, &params)).await.expect("a page");
+            let found: Vec<(&str, &str)> = page
+                .messages
+                .iter()
+                .map(|message| {
+                    let metadata = message.metadata.as_ref().map_or("", JsonObject::as_str);
+                    (message.role.as_str(), metadata)
+                })
+                .collect();
+            assert_eq!(
+                found,
+                [
+                    ("user", r#"{"k": 1E400}"#),
+                    ("assistant", r#"{"adopted":{"role":"function","metadata":{"k":1.50}}}"#),
+                    ("tool", r#"{"adopted":{"metadata":"no \"JSON\""}}"#),
+                    ("system", r#"{"adopted":{"metadata":[1]}}"#),
+                    ("assistant", r#"{"adopted":{"role":""}}"#),
+                ],
+                "{engine:?}"
+            );
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+/// The old table took a folder twice: the project last opened is the one that `project.open` finds.
+#[test]
+fn adopted_projects_are_found_by_their_folder() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let old = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        old.execute_batch(
+            "CREATE TABLE projects (id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, created_at INTEGER NOT NULL);
+             INSERT INTO projects VALUES
+                ('older', 'p', '/p/q/', 1763000000), ('newer', 'p', '/p/q', 1763000001),
+                ('drive', 'w', 'C:/Users/me', 1763000002), ('relative', 'r', 'p/q', 1763000003);",
+        )
+        .expect("the old table");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            for (path, id) in [("/p/q/.", "newer"), (r"c:\users\ME\", "drive")] {
+                let path = path.to_owned();
+                let params =
+                    api::project::OpenParams { path, id: None, name: None, metadata: None };
+                let opened = store.write(move |tx| projects::open(tx, &params)).await;
+                assert_eq!(opened.expect("opens").project.id.as_str(), id, "{engine:?}");
+            }
+            assert_eq!(all_projects(&store, 50).await.len(), 4, "every row is kept");
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+async fn all_settings(store: &Store, limit: u32) -> Vec<String> {
+    let mut params =
+        api::settings::ListParams { project_id: None, prefix: None, limit, cursor: None };
+    let mut keys = Vec::new();
+    loop {
+        let asked = params.clone();
+        let page = store.read(move |tx| settings::list(tx, &asked)).await.expect("a page");
+        keys.extend(page.settings.into_iter().map(|setting| setting.key));
+        match page.next_cursor {
+            None => return keys,
+            cursor => params.cursor = cursor,
+        }
+    }
+}
+
+async fn all_projects(store: &Store, limit: u32) -> Vec<String> {
+    let mut params = api::project::ListParams { limit, cursor: None, include_removed: false };
+    let mut ids = Vec::new();
+    loop {
+        let asked = params.clone();
+        let page = store.read(move |tx| projects::list(tx, &asked)).await.expect("a page");
+        ids.extend(page.projects.into_iter().map(|project| project.id.to_string()));
+        match page.next_cursor {
+            None => return ids,
+            cursor => params.cursor = cursor,
+        }
+    }
+}
+
+async fn all_sessions(
+    store: &Store,
+    project_id: Option<Option<ProjectId>>,
+    limit: u32,
+) -> Vec<String> {
+    let mut params = api::session::ListParams { project_id, kind: None, limit, cursor: None };
+    let mut ids = Vec::new();
+    loop {
+        let asked = params.clone();
+        let page = store.read(move |tx| sessions::list(tx, &asked)).await.expect("a page");
+        ids.extend(page.sessions.into_iter().map(|session| session.id.to_string()));
+        match page.next_cursor {
+            None => return ids,
+            cursor => params.cursor = cursor,
+        }
     }
 }
 

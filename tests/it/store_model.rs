@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aetherd::api::history::{Order, PageParams, RecentParams};
 use aetherd::api::message::{AppendManyParams, AppendParams, NewMessage, UpdateParams};
-use aetherd::api::session::{ClearParams, ListParams, StartParams};
+use aetherd::api::session::{self, ClearParams, ListParams, StartParams};
 use aetherd::api::settings::{KeyParams, SetParams};
 use aetherd::config::EngineKind;
 use aetherd::error::Error;
@@ -21,6 +21,7 @@ enum Operation {
     Append { session: u8, message: u8, content: String, expected: Option<u8> },
     AppendMany { session: u8, messages: Vec<(u8, String)> },
     Patch { message: u8, content: Option<String>, member: Option<u8> },
+    Retitle { session: u8, title: Option<String> },
     Clear { session: u8, keep: u8 },
     Delete { session: u8 },
     Recent { session: u8, limit: u8, max_bytes: Option<u16> },
@@ -52,6 +53,7 @@ fn operations() -> impl Strategy<Value = Operation> {
             .prop_map(|(session, messages)| Operation::AppendMany { session, messages }),
         3 => (message, proptest::option::of(texts()), proptest::option::of(0_u8..3))
             .prop_map(|(message, content, member)| Operation::Patch { message, content, member }),
+        1 => (session.clone(), proptest::option::of(texts())).prop_map(|(session, title)| Operation::Retitle { session, title }),
         1 => (session.clone(), 0_u8..4).prop_map(|(session, keep)| Operation::Clear { session, keep }),
         1 => session.clone().prop_map(|session| Operation::Delete { session }),
         3 => (session.clone(), 1_u8..8, proptest::option::of(0_u16..6000))
@@ -149,8 +151,24 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
             let patched = store.write(move |tx| messages::update(tx, &params)).await?;
             json!({ "content": patched.content, "metadata": patched.metadata.map(|object| object.as_str().to_owned()) })
         }
+        Operation::Retitle { session, title } => {
+            let params = session::UpdateParams {
+                id: session_id(session),
+                title: Some(title),
+                description: None,
+                model: None,
+                system_prompt: None,
+                project_id: None,
+                metadata: None,
+            };
+            json!(store.write(move |tx| sessions::update(tx, &params)).await?.title)
+        }
         Operation::Clear { session, keep } => {
-            let params = ClearParams { id: session_id(session), keep_first: u32::from(keep) };
+            let params = ClearParams {
+                id: session_id(session),
+                keep_first: u32::from(keep),
+                expected_next_index: None,
+            };
             let cleared = store.write(move |tx| sessions::clear(tx, &params)).await?;
             json!({ "count": cleared.message_count, "next_index": cleared.next_index })
         }
@@ -239,6 +257,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
 struct ModelSession {
     number: u8,
     title: Option<String>,
+    first_title: Option<String>,
     /// Message number and whether the history shows it.
     messages: Vec<(u8, bool)>,
     deleted: bool,
@@ -249,6 +268,7 @@ struct ModelMessage {
     session: u8,
     index: usize,
     content: String,
+    first_content: String,
     metadata: Option<BTreeMap<u8, u8>>,
 }
 
@@ -283,8 +303,7 @@ impl Model {
     ) -> Result<(usize, bool), &'static str> {
         let next = self.live(session)?.messages.len();
         if let Some(stored) = self.messages.get(&message) {
-            let same =
-                stored.session == session && stored.content == content && stored.metadata.is_none();
+            let same = stored.session == session && stored.first_content == content;
             return if same { Ok((stored.index, false)) } else { Err("conflict") };
         }
         if expected.is_some_and(|expected| usize::from(expected) != next) {
@@ -293,7 +312,13 @@ impl Model {
         self.live(session)?.messages.push((message, true));
         self.messages.insert(
             message,
-            ModelMessage { session, index: next, content: content.to_owned(), metadata: None },
+            ModelMessage {
+                session,
+                index: next,
+                content: content.to_owned(),
+                first_content: content.to_owned(),
+                metadata: None,
+            },
         );
         Ok((next, true))
     }
@@ -314,17 +339,23 @@ impl Model {
                 let stored = self.sessions.entry(*session).or_insert_with(|| ModelSession {
                     number: *session,
                     title: title.clone(),
+                    first_title: title.clone(),
                     ..ModelSession::default()
                 });
-                if stored.deleted || stored.title != *title {
+                if stored.deleted || stored.first_title != *title {
                     return Err("conflict");
                 }
                 let count = stored.messages.iter().filter(|(_, shown)| *shown).count();
-                json!({ "title": title, "next_index": stored.messages.len(), "count": count })
+                json!({ "title": stored.title, "next_index": stored.messages.len(), "count": count })
             }
             Operation::Append { session, message, content, expected } => {
+                self.live(*session)?;
                 let (index, _) = self.append(*session, *message, content, *expected)?;
-                json!({ "index": index, "content": content })
+                json!({ "index": index, "content": self.messages[message].content })
+            }
+            Operation::Retitle { session, title } => {
+                self.live(*session)?.title.clone_from(title);
+                json!(title)
             }
             Operation::AppendMany { session, messages } => {
                 self.live(*session)?;

@@ -13,12 +13,13 @@ CREATE TABLE projects (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     path TEXT NOT NULL,
+    path_key TEXT NOT NULL,
     metadata TEXT,
     created_at INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     removed_at INTEGER
 );
-CREATE INDEX idx_projects_path ON projects (path);
+CREATE INDEX idx_projects_path_key ON projects (path_key);
 CREATE INDEX idx_projects_opened ON projects (opened_at, id);
 
 CREATE TABLE agent_sessions (
@@ -40,14 +41,17 @@ CREATE TABLE agent_sessions (
     deleted_at INTEGER
 );
 CREATE INDEX idx_agent_sessions_project_created ON agent_sessions (project_id, created_at);
-CREATE INDEX idx_agent_sessions_activity ON agent_sessions (activity_at, id);
-CREATE INDEX idx_agent_sessions_project_activity ON agent_sessions (project_id, activity_at, id);
+-- Every append moves the session in these two, at a page of the log each.
+CREATE INDEX idx_agent_sessions_kind_activity ON agent_sessions (deleted_at, kind, activity_at, id);
+CREATE INDEX idx_agent_sessions_project_kind_activity ON agent_sessions (deleted_at, project_id, kind, activity_at, id);
 
--- What may be long and seldom changes, apart from the row that every append rewrites.
+-- What may be long and seldom changes, apart from the row that every append rewrites. `first_sent`,
+-- here and in agent_messages, is the fingerprint of what was first sent; NULL until it is patched.
 CREATE TABLE agent_session_texts (
     session_id TEXT PRIMARY KEY REFERENCES agent_sessions (id) ON DELETE CASCADE,
     system_prompt TEXT,
-    metadata TEXT
+    metadata TEXT,
+    first_sent TEXT
 );
 
 CREATE TABLE agent_messages (
@@ -59,7 +63,8 @@ CREATE TABLE agent_messages (
     code_excerpt TEXT,
     metadata TEXT,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER
+    updated_at INTEGER,
+    first_sent TEXT
 );
 CREATE UNIQUE INDEX idx_agent_messages_session_order ON agent_messages (session_id, index_in_session);
 

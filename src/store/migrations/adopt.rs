@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::run_script;
 use crate::error::{Error, Result};
-use crate::model::{Json, time};
+use crate::model::{FolderPath, Json, JsonObject, Role, time};
 use crate::store::engine::{self, Cell, Connection, Value};
 
 /// The tables of the agreed schema.
@@ -108,13 +108,17 @@ fn millis(row: &OldRow, column: &str) -> i64 {
     if (0..SECONDS_BELOW).contains(&time) { time * 1000 } else { time }
 }
 
-/// A value that is JSON stays as it is; any other text becomes a JSON string.
+/// Returns a text that is JSON as it is, and any other as a JSON string.
+fn json_of(text: &str) -> Result<Json> {
+    Json::parse(text.to_owned()).or_else(|_| json_string(text))
+}
+
+fn json_string(text: &str) -> Result<Json> {
+    Json::of(text).map_err(|error| Error::Internal(error.to_string()))
+}
+
 fn copy_setting(connection: &mut dyn Connection, row: &OldRow, now: i64) -> Result<()> {
-    let value = required(row, "value")?;
-    let json = match Json::parse(value.to_owned()) {
-        Ok(json) => json,
-        Err(_) => Json::of(value).map_err(|error| Error::Internal(error.to_string()))?,
-    };
+    let json = json_of(required(row, "value")?)?;
     insert(
         connection,
         "INSERT INTO settings (scope, key, value, updated_at) VALUES ('user', ?1, ?2, ?3)",
@@ -124,13 +128,18 @@ fn copy_setting(connection: &mut dyn Connection, row: &OldRow, now: i64) -> Resu
 
 fn copy_project(connection: &mut dyn Connection, row: &OldRow) -> Result<()> {
     let created_at = millis(row, "created_at");
+    let path = required(row, "path")?;
+    // What `project.open` would refuse has itself for a key, which no path that it takes has.
+    let key = FolderPath::parse(path).map_or_else(|_| path.to_owned(), |folder| folder.key());
     insert(
         connection,
-        "INSERT INTO projects (id, name, path, created_at, opened_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+        "INSERT INTO projects (id, name, path, path_key, created_at, opened_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
         &[
             required(row, "id")?.into(),
             required(row, "name")?.into(),
-            required(row, "path")?.into(),
+            path.into(),
+            (&key).into(),
             created_at.into(),
         ],
     )
@@ -220,6 +229,7 @@ fn copy_messages(connection: &mut dyn Connection, mut rows: Vec<OldRow>) -> Resu
     for row in &rows {
         let session_id = required(row, "session_id")?;
         let index = next.entry(session_id.to_owned()).or_default();
+        let (role, metadata) = readable(required(row, "role")?, text(row, "metadata"))?;
         insert(
             connection,
             "INSERT INTO agent_messages
@@ -228,17 +238,39 @@ fn copy_messages(connection: &mut dyn Connection, mut rows: Vec<OldRow>) -> Resu
             &[
                 required(row, "id")?.into(),
                 session_id.into(),
-                required(row, "role")?.into(),
+                role.into(),
                 (*index).into(),
                 required(row, "content")?.into(),
                 text(row, "code_excerpt").into(),
-                text(row, "metadata").into(),
+                metadata.as_deref().into(),
                 millis(row, "created_at").into(),
             ],
         )?;
         *index += 1;
     }
     Ok(())
+}
+
+/// Returns a message's role and free data as they can be read again.
+///
+/// The old table took any text for both, and one that is none of ours would fail every page it is
+/// on. Where either is, both are kept in the free data under `adopted`, and the role is the
+/// assistant's, whose words are no instruction to a model.
+fn readable(role: &str, metadata: Option<&str>) -> Result<(&'static str, Option<String>)> {
+    let known = Role::parse(role);
+    let is_object = metadata.is_none_or(|text| JsonObject::parse(text.to_owned()).is_ok());
+    if let (Some(known), true) = (known, is_object) {
+        return Ok((known.as_str(), metadata.map(str::to_owned)));
+    }
+    let mut members = Vec::new();
+    if known.is_none() {
+        members.push(format!("\"role\":{}", json_string(role)?.as_str()));
+    }
+    if let Some(text) = metadata {
+        members.push(format!("\"metadata\":{}", json_of(text)?.as_str()));
+    }
+    let adopted = format!("{{\"adopted\":{{{}}}}}", members.join(","));
+    Ok((known.unwrap_or(Role::Assistant).as_str(), Some(adopted)))
 }
 
 fn copy_edit(connection: &mut dyn Connection, row: &OldRow) -> Result<()> {

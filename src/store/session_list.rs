@@ -1,0 +1,377 @@
+//! The list of sessions, newest activity first: of all, of a project, of a kind, of both.
+//!
+//! Every append moves the session in each index that holds `activity_at`, which costs a page of
+//! the log an index. So there are two of them, not one a list: by kind, and by project and kind. A
+//! list of every kind is merged from the lists of each, and takes a few seeks a kind; there are
+//! few kinds, since a kind says what a client uses a session for.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+
+use super::ReadTx;
+use super::engine::{Row, Value};
+use super::page::Page;
+use super::sessions::{parent_id, project_id};
+use crate::api::session::{ListParams, SessionPage};
+use crate::error::{Error, Result};
+use crate::model::{Cursor, Millis, ProjectId, SessionId, SessionSummary};
+
+/// The statements of one list. Their parameters are the kind, the project, the time and the id that
+/// the page before ended with, and the limit.
+struct List {
+    /// The first kind not before the one given.
+    kind: &'static str,
+    /// The sessions of a kind.
+    rows: Parts,
+    /// Their keys alone.
+    keys: Parts,
+}
+
+/// The statements that read a kind's part of a page.
+struct Parts {
+    /// On the first page. It has no condition on the key: none could let every time of an older
+    /// file pass.
+    first: [&'static str; 1],
+    /// On a later one: the others of the time the page before ended with, then those of earlier
+    /// times. With one condition, a row value too, Turso would read all of that time again.
+    later: [&'static str; 2],
+}
+
+macro_rules! columns {
+    () => {
+        "id, project_id, kind, title, description, model, parent_id,
+            next_index - (hidden_to - hidden_from), first_message_at, last_message_at,
+            created_at, activity_at"
+    };
+}
+
+macro_rules! part {
+    ($columns:expr, $project:literal, $key:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM agent_sessions WHERE deleted_at IS NULL AND kind = ?1",
+            $project,
+            $key,
+            " ORDER BY activity_at DESC, id DESC LIMIT ?5",
+        )
+    };
+}
+
+macro_rules! parts {
+    ($columns:expr, $project:literal) => {
+        Parts {
+            first: [part!($columns, $project, "")],
+            later: [
+                part!($columns, $project, " AND activity_at = ?3 AND id < ?4"),
+                part!($columns, $project, " AND activity_at < ?3"),
+            ],
+        }
+    };
+}
+
+macro_rules! list {
+    ($project:literal) => {
+        List {
+            kind: concat!(
+                "SELECT kind FROM agent_sessions WHERE deleted_at IS NULL AND kind >= ?1",
+                $project,
+                " ORDER BY kind LIMIT 1",
+            ),
+            rows: parts!(columns!(), $project),
+            keys: parts!("activity_at, id", $project),
+        }
+    };
+}
+
+const OF_ALL: List = list!("");
+const OF_PROJECT: List = list!(" AND project_id = ?2");
+const OF_NO_PROJECT: List = list!(" AND project_id IS NULL");
+
+/// Bytes of texts that are read of a kind at a time, while a page is merged of several.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Returns a page of sessions, newest activity first.
+pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
+    let (list, project_id) = match &params.project_id {
+        None => (&OF_ALL, None),
+        Some(None) => (&OF_NO_PROJECT, None),
+        Some(Some(project_id)) => (&OF_PROJECT, Some(project_id)),
+    };
+    let after = params.cursor.as_ref().map(Cursor::position);
+    let query = Query { list, project_id, after };
+    let kinds = match &params.kind {
+        Some(kind) => vec![kind.clone()],
+        None => query.kinds(tx)?,
+    };
+    let mut page = Page::new(params.limit);
+    match kinds.as_slice() {
+        [kind] => query.fill(tx, kind, &mut page)?,
+        kinds => query.merge(tx, kinds, params.limit, &mut page)?,
+    }
+    let next_cursor = page.end().map(|last| Cursor::after(last.activity_at, last.id.as_str()));
+    Ok(SessionPage { sessions: page.items, next_cursor })
+}
+
+/// Where a list goes on: behind this time and id, or at its start.
+type After = Option<(Millis, String)>;
+
+/// What of a list is asked.
+struct Query<'a> {
+    list: &'static List,
+    project_id: Option<&'a ProjectId>,
+    after: After,
+}
+
+impl Query<'_> {
+    /// Reads the sessions of one kind into a page.
+    fn fill(&self, tx: &mut ReadTx<'_>, kind: &str, page: &mut Page<SessionSummary>) -> Result<()> {
+        for sql in self.parts(&self.list.rows) {
+            page.fill(tx, sql, self.values(kind), read_summary, size)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the sessions of several kinds into a page.
+    fn merge(
+        &self,
+        tx: &mut ReadTx<'_>,
+        kinds: &[String],
+        limit: u32,
+        page: &mut Page<SessionSummary>,
+    ) -> Result<()> {
+        let newest = self.newest(tx, kinds, limit as usize + 1)?;
+        let mut parts: Vec<KindPart> = vec![KindPart::default(); kinds.len()];
+        for part in &mut parts {
+            part.after.clone_from(&self.after);
+        }
+        for at in &newest {
+            parts[*at].wanted += 1;
+        }
+        for at in newest {
+            let session = parts[at].next(tx, self, &kinds[at])?;
+            let bytes = size(&session);
+            if page.push(session, bytes)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn parts(&self, parts: &'static Parts) -> &'static [&'static str] {
+        if self.after.is_none() { &parts.first } else { &parts.later }
+    }
+
+    /// Returns the parameters of a statement, all but the limit.
+    fn values<'a>(&'a self, kind: &'a str) -> Vec<Value<'a>> {
+        let (activity_at, id) = self.after.as_ref().map(|(at, id)| (*at, id.as_str())).unzip();
+        let project_id = self.project_id.map(ProjectId::as_str);
+        vec![kind.into(), project_id.into(), activity_at.into(), id.into()]
+    }
+
+    /// Returns the kinds that the list has.
+    fn kinds(&self, tx: &mut ReadTx<'_>) -> Result<Vec<String>> {
+        let mut kinds = Vec::new();
+        let mut from = String::new();
+        loop {
+            let mut values = vec![Value::from(&from)];
+            values.extend(self.project_id.map(|id| Value::from(id.as_str())));
+            let Some(kind) = tx.first(self.list.kind, &values, Row::text)? else {
+                return Ok(kinds);
+            };
+            // The first text behind a kind is that kind and a NUL.
+            from = format!("{kind}\0");
+            kinds.push(kind);
+        }
+    }
+
+    /// Returns of which kind each of the newest sessions is, newest first, by the kinds' places.
+    fn newest(&self, tx: &mut ReadTx<'_>, kinds: &[String], count: usize) -> Result<Vec<usize>> {
+        let mut newest: BinaryHeap<Reverse<(Millis, String, usize)>> = BinaryHeap::new();
+        for (at, kind) in kinds.iter().enumerate() {
+            for sql in self.parts(&self.list.keys) {
+                let mut values = self.values(kind);
+                values.push((count as i64).into());
+                tx.each(sql, &values, |row| {
+                    let key = (row.int()?, row.text()?, at);
+                    if newest.len() == count {
+                        // What follows is older still.
+                        if newest.peek().is_some_and(|Reverse(oldest)| key < *oldest) {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                        newest.pop();
+                    }
+                    newest.push(Reverse(key));
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+        }
+        // The heap's order is reversed: the newest comes first.
+        Ok(newest.into_sorted_vec().into_iter().map(|Reverse((_, _, at))| at).collect())
+    }
+}
+
+/// One kind's sessions while a page is merged, read a chunk at a time.
+#[derive(Clone, Default)]
+struct KindPart {
+    wanted: u32,
+    after: After,
+    read: std::vec::IntoIter<SessionSummary>,
+}
+
+impl KindPart {
+    fn next(
+        &mut self,
+        tx: &mut ReadTx<'_>,
+        query: &Query<'_>,
+        kind: &str,
+    ) -> Result<SessionSummary> {
+        if self.read.len() == 0 {
+            let mut chunk = Page::with_text_budget(self.wanted, CHUNK_BYTES);
+            let query = Query { after: self.after.take(), ..*query };
+            query.fill(tx, kind, &mut chunk)?;
+            self.wanted -= chunk.items.len() as u32;
+            self.after =
+                chunk.items.last().map(|last| (last.activity_at, last.id.as_str().to_owned()));
+            self.read = chunk.items.into_iter();
+        }
+        // Both readings are of one snapshot.
+        self.read.next().ok_or_else(|| Error::Internal("a listed session is gone".to_owned()))
+    }
+}
+
+/// The bytes of a summary's texts.
+fn size(session: &SessionSummary) -> usize {
+    let optional = [&session.title, &session.description, &session.model];
+    session.kind.len() + optional.into_iter().flatten().map(String::len).sum::<usize>()
+}
+
+fn read_summary(row: &mut Row) -> Result<SessionSummary> {
+    Ok(SessionSummary {
+        id: super::stored(SessionId::parse(row.text()?))?,
+        project_id: project_id(row)?,
+        kind: row.text()?,
+        title: row.optional_text()?,
+        description: row.optional_text()?,
+        model: row.optional_text()?,
+        parent_id: parent_id(row)?,
+        message_count: row.int()?,
+        first_message_at: row.optional_int()?,
+        last_message_at: row.optional_int()?,
+        created_at: row.int()?,
+        activity_at: row.int()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, StatementStatus, params};
+
+    use super::*;
+    use crate::config::EngineKind;
+    use crate::store::engine;
+
+    const TABLES: &str = include_str!("migrations/0001_foundation.sql");
+
+    fn statements(list: &List) -> Vec<&'static str> {
+        let parts = [&list.rows, &list.keys];
+        let parts = parts.iter().flat_map(|parts| parts.first.iter().chain(&parts.later));
+        parts.copied().chain([list.kind]).collect()
+    }
+
+    /// A list that scans or sorts is slow only once there is much in it.
+    #[test]
+    fn every_statement_searches_its_index_on_both_engines() {
+        for kind in [EngineKind::Turso, EngineKind::Sqlite] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
+            let mut connection = engine.connect().expect("a connection");
+            crate::store::migrations::run_script(connection.as_mut(), TABLES).expect("tables");
+            for (list, index) in [
+                (&OF_ALL, "idx_agent_sessions_kind_activity"),
+                (&OF_PROJECT, "idx_agent_sessions_project_kind_activity"),
+                (&OF_NO_PROJECT, "idx_agent_sessions_project_kind_activity"),
+            ] {
+                for sql in statements(list) {
+                    // SQLite explains no statement whose parameters have no values.
+                    let sql = ["?1", "?2", "?3", "?4", "?5"]
+                        .iter()
+                        .fold(sql.to_owned(), |sql, name| sql.replace(name, "1"));
+                    let mut plan = Vec::new();
+                    connection
+                        .run(&format!("EXPLAIN QUERY PLAN {sql}"), &mut |row| {
+                            for _ in ["id", "parent", "unused"] {
+                                row.cell()?;
+                            }
+                            plan.push(row.text()?);
+                            Ok(ControlFlow::Continue(()))
+                        })
+                        .expect("a plan");
+                    let [step] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
+                    let searches = step.starts_with("SEARCH agent_sessions USING ");
+                    assert!(
+                        searches && step.contains(&format!("{index} (")),
+                        "{kind:?}: {sql}: {step}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Of 6,000 sessions: two thirds in the trash, one kind rare, a thousand of one time.
+    fn sessions() -> Connection {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(TABLES).expect("tables");
+        connection.execute_batch("BEGIN").expect("begins");
+        for number in 0..6000_i64 {
+            let project = (number % 4 > 0).then(|| format!("p{}", number % 4));
+            let kind = if number % 1000 < 4 { "rare" } else { "chat" };
+            let at = number.clamp(2000, 5000);
+            let deleted_at = (number % 3 > 0).then_some(number);
+            connection
+                .execute(
+                    "INSERT INTO agent_sessions
+                        (id, project_id, kind, created_at, updated_at, activity_at, deleted_at)
+                    VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5)",
+                    params![format!("{number:06}"), project, kind, at, deleted_at],
+                )
+                .expect("inserts");
+        }
+        connection.execute_batch("COMMIT").expect("commits");
+        connection
+    }
+
+    #[test]
+    fn every_statement_reads_about_the_rows_it_returns() {
+        let connection = sessions();
+        for list in [&OF_ALL, &OF_PROJECT, &OF_NO_PROJECT] {
+            for sql in statements(list) {
+                for kind in ["chat", "rare", "none"] {
+                    // In the middle, within the thousand of one time at the end, and at the start.
+                    for (at, id) in [(4000, "004000"), (5000, "005500"), (2000, "000001")] {
+                        let mut statement = connection.prepare(sql).expect("a statement");
+                        for (number, value) in [(1, kind), (2, "p1"), (4, id)] {
+                            if number <= statement.parameter_count() {
+                                statement.raw_bind_parameter(number, value).expect("binds");
+                            }
+                        }
+                        for (number, value) in [(3, at), (5, 51)] {
+                            if number <= statement.parameter_count() {
+                                statement.raw_bind_parameter(number, value).expect("binds");
+                            }
+                        }
+                        let mut rows = 0;
+                        let mut found = statement.raw_query();
+                        while found.next().expect("a row").is_some() {
+                            rows += 1;
+                        }
+                        drop(found);
+                        let steps = statement.get_status(StatementStatus::VmStep);
+                        assert!(steps < 40 * (rows + 1), "{steps} steps for {rows} rows: {sql}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `session.list` against a naive list: every filter, every page, ties and the trash.
+
+use aetherd::api::project::OpenParams;
+use aetherd::api::session::{ListParams, StartParams};
+use aetherd::model::{ProjectId, SessionId};
+use aetherd::store::{Store, projects, sessions};
+
+use crate::support::{ENGINES, Home, open_store, runtime};
+
+/// A session as far as the list is concerned.
+struct Listed {
+    id: String,
+    project: Option<ProjectId>,
+    kind: &'static str,
+    at: i64,
+}
+
+/// Starts sessions whose times are often the same, and moves some to the trash.
+async fn fill(store: &Store, random: &mut fastrand::Rng) -> Vec<Listed> {
+    for path in ["/p", "/q", "/empty"] {
+        let id = ProjectId::parse(&path[1..]).ok();
+        let params = OpenParams { path: path.to_owned(), id, name: None, metadata: None };
+        store.write(move |tx| projects::open(tx, &params)).await.expect("opens");
+    }
+    let mut listed = Vec::new();
+    for number in 0..120 {
+        let project = random.choice([None, Some("p"), Some("q")]).flatten();
+        let session = Listed {
+            id: format!("s{}", (number * 77) % 120),
+            project: project.map(|id| ProjectId::parse(id).expect("an id")),
+            kind: random.choice(["chat", "chat", "chat", "chat\0", "agent", "é"]).expect("one"),
+            at: random.i64(0..12),
+        };
+        let id = SessionId::parse(session.id.as_str()).expect("an id");
+        let params = StartParams {
+            id: Some(id.clone()),
+            project_id: session.project.clone(),
+            kind: session.kind.to_owned(),
+            // Now and then as much as is read of a kind at a time.
+            description: (random.u8(..8) == 0).then(|| "d".repeat(50_000)),
+            created_at: Some(session.at),
+            ..StartParams::default()
+        };
+        store.write(move |tx| sessions::start(tx, &params)).await.expect("starts");
+        if random.u8(..4) == 0 {
+            store.write(move |tx| sessions::delete(tx, &id)).await.expect("deletes");
+        } else {
+            listed.push(session);
+        }
+    }
+    listed
+}
+
+async fn pages(store: &Store, mut params: ListParams) -> Vec<String> {
+    let mut ids = Vec::new();
+    loop {
+        let asked = params.clone();
+        let page = store.read(move |tx| sessions::list(tx, &asked)).await.expect("a page");
+        assert!(page.sessions.len() <= params.limit as usize);
+        let is_full = page.sessions.len() == params.limit as usize;
+        ids.extend(page.sessions.into_iter().map(|session| session.id.to_string()));
+        match page.next_cursor {
+            None => return ids,
+            cursor => {
+                assert!(is_full, "only the last page has room");
+                params.cursor = cursor;
+            }
+        }
+    }
+}
+
+#[test]
+fn every_filter_and_every_page_is_what_a_naive_list_gives() {
+    for engine in ENGINES {
+        for seed in 0..2 {
+            let home = Home::new();
+            runtime().block_on(async {
+                let store = open_store(&home, engine);
+                let mut listed = fill(&store, &mut fastrand::Rng::with_seed(seed)).await;
+                listed.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+                let of = |id: &str| Some(Some(ProjectId::parse(id).expect("an id")));
+                for project_id in [None, Some(None), of("p"), of("q"), of("empty"), of("gone")] {
+                    for kind in [None, Some("chat"), Some("chat\0"), Some("agent"), Some("rare")] {
+                        let expected: Vec<&str> = listed
+                            .iter()
+                            .filter(|session| {
+                                project_id.as_ref().is_none_or(|wanted| session.project == *wanted)
+                                    && kind.is_none_or(|kind| session.kind == kind)
+                            })
+                            .map(|session| session.id.as_str())
+                            .collect();
+                        for limit in [1, 7, 50, 1000] {
+                            let params = ListParams {
+                                project_id: project_id.clone(),
+                                kind: kind.map(str::to_owned),
+                                limit,
+                                cursor: None,
+                            };
+                            let found = pages(&store, params.clone()).await;
+                            assert_eq!(found, expected, "{engine:?} {seed}: {params:?}");
+                        }
+                    }
+                }
+                store.close().await.expect("closed");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_page_of_several_kinds_has_16_mib_too() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            for at in 0..5 {
+                let params = StartParams {
+                    id: SessionId::parse(format!("s{at}")).ok(),
+                    kind: ["chat", "agent"][at % 2].to_owned(),
+                    description: Some("d".repeat(6 << 20)),
+                    created_at: Some(at as i64),
+                    ..StartParams::default()
+                };
+                store.write(move |tx| sessions::start(tx, &params)).await.expect("starts");
+            }
+            let mut params = ListParams { project_id: None, kind: None, limit: 50, cursor: None };
+            for expected in [&["s4", "s3"][..], &["s2", "s1"], &["s0"]] {
+                let asked = params.clone();
+                let page = store.read(move |tx| sessions::list(tx, &asked)).await.expect("a page");
+                let ids: Vec<_> = page.sessions.iter().map(|session| session.id.as_str()).collect();
+                assert_eq!(ids, expected, "{engine:?}");
+                params.cursor = page.next_cursor;
+            }
+            assert_eq!(params.cursor, None);
+            store.close().await.expect("closed");
+        });
+    }
+}
