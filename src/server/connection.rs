@@ -58,14 +58,17 @@ impl Opening {
 }
 
 async fn serve_frames(server: &Arc<Server>, stream: Stream, first: Bytes, framing: Framing) {
-    let (reader, writer) = stream.into_split();
-    let bytes = std::io::Cursor::new(first).chain(reader);
-    let frames = FramedRead::with_capacity(bytes, FrameCodec::new(framing), READ_BYTES);
+    let (reader, mut writer) = stream.into_split();
+    let mut bytes = std::io::Cursor::new(first).chain(reader);
+    let frames = FramedRead::with_capacity(&mut bytes, FrameCodec::new(framing), READ_BYTES);
     // A read error is the end of the stream: the client is gone.
     let frames = frames
         .take_while(|frame| std::future::ready(frame.is_ok()))
         .map(|frame| frame.unwrap_or(Frame::Broken("the stream failed")));
-    converse(server, frames, FramedWrite::new(writer, FrameCodec::new(framing))).await;
+    let replies = FramedWrite::new(&mut writer, FrameCodec::new(framing));
+    if converse(server, frames, replies).await {
+        hang_up(server, &mut bytes, &mut writer).await;
+    }
 }
 
 /// Tells a client that all places are taken, in its own framing, and hangs up.

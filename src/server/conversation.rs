@@ -18,13 +18,14 @@ use super::wire_error::{error_object, frame_too_large};
 use crate::api::ErrorKind;
 use crate::model::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT};
 
-/// How long a conversation stays awake behind a call that is the only one of all.
+/// How long a conversation stays awake behind a write that is the only call in flight.
 ///
-/// Waking the thread takes about a third of what the call itself does. With more than one call there
-/// is something to do meanwhile.
-const AWAKE_BEHIND_A_CALL: Duration = Duration::from_micros(500);
+/// The writer then waits for the disk, and a processor is free: staying awake saves the time that
+/// waking a thread takes. A read needs that processor itself.
+const AWAKE_BEHIND_A_WRITE: Duration = Duration::from_micros(500);
 
 /// Carries on a conversation until its stream ends or the server stops, then sends what is due.
+/// Returns whether the stream was broken: then the client may still be sending.
 ///
 /// No frame is read while too many calls are in flight or too many bytes wait to be sent: the
 /// client's own writes then wait. A client that takes no more replies loses those, never a write:
@@ -33,7 +34,8 @@ pub(super) async fn converse<S, E>(
     server: &Arc<Server>,
     frames: impl Stream<Item = Frame>,
     replies: S,
-) where
+) -> bool
+where
     S: Sink<String, Error = E>,
 {
     let allowance = Allowance::of_connection();
@@ -43,48 +45,77 @@ pub(super) async fn converse<S, E>(
     let mut in_flight = FuturesUnordered::new();
     let mut calls = server.count_calls();
     let mut outbound = Outbound::default();
-    let mut reading = true;
+    let mut reading = Reading::Open;
+    let mut is_broken = false;
     let mut asleep_at = Instant::now();
-    while reading || !in_flight.is_empty() || !outbound.is_flushed {
-        let is_awake = calls.is_the_only_one() && Instant::now() < asleep_at;
-        tokio::select! {
-            biased;
-            Some((reply, done)) = in_flight.next(), if !in_flight.is_empty() => {
-                calls.remove(done);
-                outbound.push(reply);
-            }
-            sent = poll_fn(|context| outbound.poll_send(replies.as_mut(), context)), if !outbound.is_flushed => {
-                if sent.is_err() {
-                    outbound = Outbound::closed();
-                    in_flight.clear();
-                    calls.remove(calls.own());
+    loop {
+        let is_done = in_flight.is_empty() && outbound.is_flushed;
+        let frame = match reading {
+            Reading::Ended if is_done => break,
+            // What has arrived by now is answered too.
+            Reading::Draining if is_done => frames.next().now_or_never().flatten(),
+            _ => {
+                let is_read = reading != Reading::Ended
+                    && calls.own() < MAX_IN_FLIGHT
+                    && allowance.has_room();
+                let is_awake = calls.is_the_only_one() && Instant::now() < asleep_at;
+                tokio::select! {
+                    biased;
+                    Some((reply, done)) = in_flight.next(), if !in_flight.is_empty() => {
+                        calls.remove(done);
+                        outbound.push(reply);
+                        continue;
+                    }
+                    sent = poll_fn(|context| outbound.poll_send(replies.as_mut(), context)), if !outbound.is_flushed => {
+                        if sent.is_err() {
+                            outbound = Outbound::closed();
+                            in_flight.clear();
+                            calls.remove(calls.own());
+                        }
+                        continue;
+                    }
+                    () = &mut stopping, if reading == Reading::Open => {
+                        // From here on calls are answered `shutting_down`. They are read still: a
+                        // client that is sending may take its replies only once it has sent.
+                        reading = Reading::Draining;
+                        continue;
+                    }
+                    frame = frames.next(), if is_read => frame,
+                    () = tokio::task::yield_now(), if is_awake => continue,
                 }
             }
-            () = &mut stopping, if reading => {
-                // What has arrived by now is answered too; from here on with `shutting_down`.
-                reading = false;
-                while calls.own() < MAX_IN_FLIGHT
-                    && let Some(Some(frame)) = frames.next().now_or_never()
-                {
-                    let pending = read(server, &allowance, frame).await;
-                    calls.add(pending.calls());
-                    in_flight.push(settle(pending));
-                }
+        };
+        let Some(frame) = frame else {
+            reading = Reading::Ended;
+            continue;
+        };
+        if matches!(frame, Frame::Broken(_)) {
+            is_broken = true;
+            reading = Reading::Ended;
+        }
+        let pending = read(server, &allowance, frame).await;
+        // Where nobody hears the reply, nobody waits for a read.
+        if !outbound.is_closed {
+            calls.add(pending.calls());
+            if pending.is_write() {
+                asleep_at = Instant::now() + AWAKE_BEHIND_A_WRITE;
             }
-            frame = frames.next(), if reading && calls.own() < MAX_IN_FLIGHT && allowance.has_room() => {
-                let Some(frame) = frame else {
-                    reading = false;
-                    continue;
-                };
-                let pending = read(server, &allowance, frame).await;
-                calls.add(pending.calls());
-                in_flight.push(settle(pending));
-                asleep_at = Instant::now() + AWAKE_BEHIND_A_CALL;
-            }
-            () = tokio::task::yield_now(), if is_awake => {}
+            in_flight.push(settle(pending));
         }
     }
     let _ = replies.close().await;
+    is_broken
+}
+
+/// How far a conversation's stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// On and on.
+    Open,
+    /// As long as something is there: the server stops.
+    Draining,
+    /// No more.
+    Ended,
 }
 
 /// Reads a frame and queues its work.

@@ -177,6 +177,11 @@ impl Pending {
         })
     }
 
+    /// True for a single write.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Single(PendingCall { outcome: Outcome::Write(_), .. }))
+    }
+
     /// How many calls are in flight.
     pub fn calls(&self) -> usize {
         match self {

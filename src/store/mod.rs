@@ -1,6 +1,5 @@
 //! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
 
-mod awake;
 pub mod backup;
 pub mod engine;
 mod first_sent;

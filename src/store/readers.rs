@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::awake;
 use super::engine::{Connection, Engine};
 use super::transaction::ReadTx;
 use crate::error::{Error, Result};
@@ -130,8 +129,8 @@ fn serve(
     let mut connection = Ok(connection);
     loop {
         // One reader waits for the queue, the others for the lock.
-        let next = awake::receive(&jobs.lock().expect("no holder of the lock panics"));
-        let Some((job, place)) = next else { return };
+        let next = jobs.lock().expect("no holder of the lock panics").recv();
+        let Ok((job, place)) = next else { return };
         let sound = job(&mut connection);
         drop(place);
         if !sound {

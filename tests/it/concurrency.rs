@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aetherd::api::message::{AppendManyParams, NewMessage};
 use aetherd::api::session::StartParams;
+use aetherd::config::EngineKind;
 use aetherd::error::Error;
 use aetherd::model::{Role, SessionId};
 use aetherd::store::{messages, sessions};
@@ -257,4 +258,38 @@ fn long_reads_hold_nobody_up() {
             second.await.expect("and the next one too");
         });
     }
+}
+
+/// Whoever hangs up leaves no work behind that others would have to wait for.
+#[test]
+fn a_read_that_nobody_waits_for_is_not_carried_out() {
+    let home = Home::new();
+    let store = open_store(&home, EngineKind::Turso);
+    runtime().block_on(async {
+        let mut releases = Vec::new();
+        let mut busy = Vec::new();
+        for _ in 0..2 {
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let read = store.queue_read(move |_| {
+                let _ = held.recv();
+                Ok(())
+            });
+            busy.push(read.await.expect("a place"));
+            releases.push(release);
+        }
+        let was_run = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&was_run);
+        let abandoned = store.queue_read(move |_| {
+            flag.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        drop(abandoned.await.expect("a place"));
+        let behind = store.queue_read(|_| Ok(())).await.expect("a place");
+        drop(releases);
+        behind.await.expect("it is served");
+        for read in busy {
+            read.await.expect("it ends");
+        }
+        assert!(!was_run.load(Ordering::SeqCst));
+    });
 }

@@ -310,6 +310,8 @@ fn bare_newlines_in_headers_are_told() {
         reply["error"]["message"].as_str().is_some_and(|text| text.contains("CRLF")),
         "{reply}"
     );
+    // What follows cannot be told apart any more: the connection ends.
+    assert_eq!(std::io::Read::read(&mut raw, &mut [0]).expect("an end"), 0);
 }
 
 #[test]

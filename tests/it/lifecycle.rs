@@ -126,6 +126,42 @@ fn calls_behind_a_shutdown_are_told() {
     assert_eq!(daemon.client().call("settings.get", json!({"key": "k"}))["value"], 1);
 }
 
+/// A client may take its replies only once it has sent all its calls. A stop that no longer read it
+/// would wait for it, and it for the stop.
+#[test]
+fn a_stop_is_not_held_up_by_a_client_that_is_sending() {
+    const CALLS: u64 = 300;
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let calls: String = (0..CALLS)
+        .map(|id| {
+            let params = json!({"session_id": "s", "role": "user", "content": "x".repeat(20_000)});
+            request(id, "message.append", &params) + "\n"
+        })
+        .collect();
+    let mut sending = daemon.client();
+    let sender = std::thread::spawn(move || {
+        // Where the stop came between two of its calls, the connection may be closed by now.
+        let _ = sending.try_send(&calls);
+        let mut answered = 0;
+        while let Some(reply) = sending.try_receive() {
+            let told =
+                reply.get("result").is_some() || error_kind(&reply["error"]) == "shutting_down";
+            assert!(told, "{reply}");
+            answered += 1;
+        }
+        answered
+    });
+    while client.call("session.get", json!({"id": "s"}))["next_index"] == 0 {}
+    let asked = std::time::Instant::now();
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().success());
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(sender.join().expect("it sends") > 0);
+}
+
 #[test]
 fn a_stale_socket_is_taken_over() {
     let home = Home::new();
