@@ -170,7 +170,8 @@ impl Check for UpdateParams {
 pub struct ClearParams {
     /// The session.
     pub id: SessionId,
-    /// How many messages at its start stay: 1 keeps the system prompt the IDE puts there.
+    /// How many of the messages that its history shows now stay, from the first on: 1 keeps the
+    /// system prompt the IDE puts there.
     #[serde(default)]
     pub keep_first: u32,
     /// The session's next index; `precondition_failed` where it is another, unless this very call
@@ -253,9 +254,8 @@ method! {
     /// Starts the conversation over: its history shows only the first messages, as many as are kept.
     ///
     /// Nothing is erased: the messages stay in the database and readable by `message.get`, and
-    /// the next index goes on. What is hidden stays hidden. So a second clear hides all from where
-    /// the first began, and with a smaller `keep_first` from there; a larger one keeps no more than
-    /// the first did, neither what that hid nor what was said after it. Without
+    /// the next index goes on. What is hidden stays hidden: a second clear keeps the first of the
+    /// messages that are shown then, those kept before and those said since. Without
     /// `expected_next_index` a retry also hides what was appended in between; with it, it does not.
     Clear = "session.clear", Write, ClearParams => Session,
     errors: [NotFound, PreconditionFailed],

@@ -4,6 +4,7 @@ mod awake;
 pub mod backup;
 pub mod engine;
 mod first_sent;
+mod hidden;
 pub mod history;
 pub mod messages;
 pub mod migrations;

@@ -41,7 +41,7 @@ struct Parts {
 macro_rules! columns {
     () => {
         "id, project_id, kind, title, description, model, parent_id,
-            next_index - (hidden_to - hidden_from), first_message_at, last_message_at,
+            next_index - hidden_count, first_message_at, last_message_at,
             created_at, activity_at"
     };
 }

@@ -386,15 +386,9 @@ impl Model {
             Operation::Clear { session, keep } => {
                 let stored = self.live(*session)?;
                 let mut kept = 0;
-                let mut hidden_before = false;
-                for (_, shown) in &mut stored.messages {
-                    // Behind the first hidden message nothing is kept.
-                    hidden_before |= !*shown;
-                    if *shown && !hidden_before && kept < *keep {
-                        kept += 1;
-                    } else {
-                        *shown = false;
-                    }
+                for (_, shown) in stored.messages.iter_mut().filter(|(_, shown)| *shown) {
+                    *shown = kept < *keep;
+                    kept += u8::from(*shown);
                 }
                 json!({ "count": kept, "next_index": stored.messages.len() })
             }
