@@ -88,6 +88,15 @@ pub(super) fn default_page_items() -> u32 {
     DEFAULT_PAGE_ITEMS
 }
 
+/// Reads a field that may be absent (leave it) but not null, which would be taken for absent.
+pub(super) fn not_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Reads a field that may be absent (leave it) or null (clear it).
 pub(super) fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where

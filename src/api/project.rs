@@ -88,24 +88,33 @@ pub struct ProjectPage {
     pub next_cursor: Option<Cursor>,
 }
 
-/// Params of `project.update`. A field that is absent stays as it is.
+/// Params of `project.update`. A field that is absent stays as it is; null clears one that can be null.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateParams {
     /// The project.
     pub id: ProjectId,
     /// Its new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "String")]
     pub name: Option<String>,
-    /// A merge patch (RFC 7396) for its free data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<JsonObject>,
+    /// A merge patch (RFC 7396) for its free data; null clears that.
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub metadata: Option<Option<JsonObject>>,
 }
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
         optional_name(self.name.as_ref())?;
-        check::metadata("metadata", self.metadata.as_ref())
+        check::metadata("metadata", self.metadata.as_ref().and_then(Option::as_ref))
     }
 }
 

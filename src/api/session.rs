@@ -146,9 +146,13 @@ pub struct UpdateParams {
         skip_serializing_if = "Option::is_none"
     )]
     pub project_id: Option<Option<ProjectId>>,
-    /// A merge patch (RFC 7396) for its free data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<JsonObject>,
+    /// A merge patch (RFC 7396) for its free data; null clears that.
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub metadata: Option<Option<JsonObject>>,
 }
 
 impl Check for UpdateParams {
@@ -160,7 +164,7 @@ impl Check for UpdateParams {
         text("description", &self.description, MAX_CONTENT_BYTES)?;
         text("model", &self.model, MAX_NAME_BYTES)?;
         text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)?;
-        check::metadata("metadata", self.metadata.as_ref())
+        check::metadata("metadata", self.metadata.as_ref().and_then(Option::as_ref))
     }
 }
 
@@ -239,6 +243,8 @@ method! {
 
 method! {
     /// Changes a session's own fields; the order of the list stays.
+    ///
+    /// `updated_at` stays where nothing changes.
     Update = "session.update", Write, UpdateParams => Session,
     errors: [NotFound, TooLarge],
     example: r#"{"id": "ses-1", "title": "Checkout bug", "metadata": {"pinned": true}}"# => r#"{

@@ -9,6 +9,7 @@ pub mod history;
 pub mod messages;
 pub mod migrations;
 mod page;
+mod patch;
 pub mod projects;
 mod readers;
 mod session_list;

@@ -2,7 +2,7 @@
 
 use super::engine::Row;
 use super::page::Page;
-use super::{ReadTx, WriteTx};
+use super::{ReadTx, WriteTx, patch};
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, time};
@@ -114,10 +114,8 @@ fn size(project: &Project) -> usize {
 /// Renames a project or patches its free data.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Project> {
     let mut project = get(tx, &params.id)?;
-    if let Some(name) = &params.name {
-        project.name.clone_from(name);
-    }
-    project.metadata = super::messages::patched(project.metadata, params.metadata.as_ref())?;
+    patch::set(&mut project.name, params.name.as_ref());
+    patch::metadata(&mut project.metadata, params.metadata.as_ref())?;
     tx.execute_one(
         UPDATE,
         &[

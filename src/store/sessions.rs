@@ -5,7 +5,7 @@
 use super::engine::Row;
 use super::hidden::Hidden;
 pub use super::session_list::list;
-use super::{ReadTx, WriteTx, first_sent, projects};
+use super::{ReadTx, WriteTx, first_sent, patch, projects};
 use crate::api::session::{ClearParams, StartParams, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, time};
@@ -156,12 +156,20 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
     let is_first_patch = first_sent.is_none();
     let first_sent =
         first_sent.unwrap_or_else(|| first_sent::fingerprint("session", &fields(&session)));
-    replace(&mut session.project_id, &params.project_id);
-    replace(&mut session.title, &params.title);
-    replace(&mut session.description, &params.description);
-    replace(&mut session.model, &params.model);
-    replace(&mut session.system_prompt, &params.system_prompt);
-    session.metadata = super::messages::patched(session.metadata, params.metadata.as_ref())?;
+    let of_row = [
+        patch::set(&mut session.project_id, params.project_id.as_ref()),
+        patch::set(&mut session.title, params.title.as_ref()),
+        patch::set(&mut session.description, params.description.as_ref()),
+        patch::set(&mut session.model, params.model.as_ref()),
+    ];
+    let of_texts = [
+        patch::set(&mut session.system_prompt, params.system_prompt.as_ref()),
+        patch::metadata(&mut session.metadata, params.metadata.as_ref())?,
+    ];
+    let texts_change = of_texts.contains(&true);
+    if !texts_change && !of_row.contains(&true) {
+        return Ok(session);
+    }
     session.updated_at = time::now();
     tx.execute_one(
         UPDATE,
@@ -174,16 +182,10 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
             session.updated_at.into(),
         ],
     )?;
-    if is_first_patch || params.system_prompt.is_some() || params.metadata.is_some() {
+    if is_first_patch || texts_change {
         set_texts(tx, &session, Some(&first_sent))?;
     }
     Ok(session)
-}
-
-fn replace<T: Clone>(field: &mut Option<T>, change: &Option<Option<T>>) {
-    if let Some(value) = change {
-        field.clone_from(value);
-    }
 }
 
 /// Hides all messages that the history shows but the first ones.

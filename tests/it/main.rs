@@ -21,3 +21,4 @@ mod session_list;
 mod store_model;
 mod support;
 mod transcripts;
+mod updates;

@@ -54,7 +54,7 @@ async fn update_session(store: &Store, title: Option<&str>, metadata: &str) -> S
         model: None,
         system_prompt: None,
         project_id: None,
-        metadata: object(metadata),
+        metadata: Some(object(metadata)),
     };
     store.write(move |tx| sessions::update(tx, &params)).await.expect("updates")
 }
@@ -64,7 +64,7 @@ async fn update_message(store: &Store, content: Option<&str>, metadata: &str) ->
         id: MessageId::parse("m").expect("an id"),
         content: content.map(str::to_owned),
         code_excerpt: Some(None),
-        metadata: object(metadata),
+        metadata: Some(object(metadata)),
     };
     store.write(move |tx| messages::update(tx, &params)).await.expect("updates")
 }

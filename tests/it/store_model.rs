@@ -146,8 +146,12 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 };
                 JsonObject::parse(patch).expect("an object")
             });
-            let params =
-                UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
+            let params = UpdateParams {
+                id: message_id(message),
+                content,
+                code_excerpt: None,
+                metadata: metadata.map(Some),
+            };
             let patched = store.write(move |tx| messages::update(tx, &params)).await?;
             json!({ "content": patched.content, "metadata": patched.metadata.map(|object| object.as_str().to_owned()) })
         }
