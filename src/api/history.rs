@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::{Error, Result};
 use crate::model::limits::MAX_PAGE_BYTES;
 use crate::model::{Cursor, Message, SessionId};
@@ -69,9 +70,11 @@ pub struct PageParams {
     pub cursor: Option<Cursor>,
 }
 
+paged!(PageParams, Page);
+
 impl Check for PageParams {
     fn check(&self) -> Result<()> {
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 
@@ -113,6 +116,6 @@ method! {
             "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
             "created_at": 1764000000000, "updated_at": null
         }],
-        "next_cursor": "0."
+        "next_cursor": "0477ee18.0."
     }"#,
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::{Error, Result};
 use crate::model::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
 use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId};
@@ -73,9 +74,11 @@ pub struct ListParams {
     pub include_removed: bool,
 }
 
+paged!(ListParams, List);
+
 impl Check for ListParams {
     fn check(&self) -> Result<()> {
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::Result;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_TIME, MIN_TIME};
 use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary};
@@ -89,10 +90,12 @@ pub struct ListParams {
     pub cursor: Option<Cursor>,
 }
 
+paged!(ListParams, List);
+
 impl Check for ListParams {
     fn check(&self) -> Result<()> {
         check::optional_size("kind", self.kind.as_ref(), MAX_NAME_BYTES)?;
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 

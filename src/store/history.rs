@@ -4,6 +4,7 @@ use super::ReadTx;
 use super::messages::read_message;
 use super::page::Page;
 use super::sessions::{self, Head};
+use crate::api::Paged;
 use crate::api::history::{MessagePage, Order, PageParams, RecentMessages, RecentParams};
 use crate::error::Result;
 use crate::model::{Cursor, JsonObject, Message, SessionId};
@@ -39,7 +40,8 @@ pub fn page(tx: &mut ReadTx<'_>, params: &PageParams) -> Result<MessagePage> {
     let mut page = Page::new(params.limit);
     let shown = segments(&head, params.order, after);
     fill(&mut page, tx, &params.session_id, params.order, shown)?;
-    let next_cursor = page.end().map(|last| Cursor::after(last.index_in_session, ""));
+    let next_cursor =
+        page.end().map(|last| Cursor::after(params.list(), last.index_in_session, ""));
     Ok(MessagePage { messages: page.items, next_cursor })
 }
 

@@ -3,6 +3,7 @@
 use super::engine::Row;
 use super::page::Page;
 use super::{ReadTx, WriteTx, patch};
+use crate::api::Paged;
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, time};
@@ -100,7 +101,8 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
     };
     let mut page = Page::new(params.limit);
     page.fill(tx, sql, values, read_project, size)?;
-    let next_cursor = page.end().map(|last| Cursor::after(last.opened_at, last.id.as_str()));
+    let next_cursor =
+        page.end().map(|last| Cursor::after(params.list(), last.opened_at, last.id.as_str()));
     Ok(ProjectPage { projects: page.items, next_cursor })
 }
 

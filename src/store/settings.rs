@@ -3,6 +3,7 @@
 use super::engine::Row;
 use super::page::Page;
 use super::{ReadTx, WriteTx, projects};
+use crate::api::Paged;
 use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
 use crate::error::{Error, Result};
 use crate::model::record::ScopeKind;
@@ -102,7 +103,8 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
     }
     more |= settings.len() > wanted;
     settings.truncate(wanted);
-    let next_cursor = settings.last().filter(|_| more).map(|last| Cursor::after(0, &last.key));
+    let next_cursor =
+        settings.last().filter(|_| more).map(|last| Cursor::after(params.list(), 0, &last.key));
     Ok(SettingPage { settings, next_cursor })
 }
 

@@ -15,6 +15,7 @@ mod jsonrpc;
 mod lifecycle;
 mod limits;
 mod migrations;
+mod pages;
 mod projects;
 mod retries;
 mod session_list;
