@@ -11,6 +11,8 @@ use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, time};
 const BY_ID: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
     FROM projects WHERE id = ?1";
 
+const EXISTS: &str = "SELECT 1 FROM projects WHERE id = ?1";
+
 const BY_PATH: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
     FROM projects WHERE path_key = ?1 ORDER BY opened_at DESC, id DESC LIMIT 1";
 
@@ -140,7 +142,10 @@ pub fn remove(tx: &mut WriteTx<'_>, id: &ProjectId) -> Result<bool> {
 
 /// Checks that a project exists, on the list or off it.
 pub(super) fn require(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<()> {
-    get(tx, id).map(|_| ())
+    match tx.first(EXISTS, &[id.as_str().into()], Row::int)? {
+        Some(_) => Ok(()),
+        None => Err(Error::not_found("project", id)),
+    }
 }
 
 fn find(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Option<Project>> {
