@@ -7,7 +7,7 @@ use super::check::{self, Check};
 use super::method;
 use super::page::{Paged, paged};
 use crate::error::{Error, Result};
-use crate::model::limits::MAX_PAGE_BYTES;
+use crate::model::limits::{MAX_PAGE_BYTES, MAX_PAGE_ITEMS};
 use crate::model::{Cursor, Message, SessionId};
 
 /// Params of `history.recent`.
@@ -18,9 +18,11 @@ pub struct RecentParams {
     pub session_id: SessionId,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Bytes of content, code excerpts and metadata at most, for a prompt's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_PAGE_BYTES))]
     pub max_bytes: Option<u64>,
 }
 
@@ -64,6 +66,7 @@ pub struct PageParams {
     pub order: Order,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]

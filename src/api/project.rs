@@ -7,7 +7,7 @@ use super::check::{self, Check};
 use super::method;
 use super::page::{Paged, paged};
 use crate::error::{Error, Result};
-use crate::model::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
+use crate::model::limits::{MAX_NAME_BYTES, MAX_PAGE_ITEMS, MAX_PATH_BYTES};
 use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId};
 
 /// Params of `project.open`.
@@ -65,6 +65,7 @@ impl Check for IdParams {}
 pub struct ListParams {
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use super::check::{self, Check};
 use super::method;
 use super::page::{Paged, paged};
 use crate::error::Result;
-use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_TIME, MIN_TIME};
+use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME};
 use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary};
 
 /// Params of `session.start`.
@@ -84,6 +84,7 @@ pub struct ListParams {
     pub kind: Option<String>,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,7 +232,7 @@ method! {
 method! {
     /// Lists sessions, newest activity first, without reading their messages.
     List = "session.list", Read, ListParams => SessionPage,
-    errors: [],
+    errors: [TooLarge],
     example: r#"{"project_id": "prj-1", "kind": "chat"}"# => r#"{
         "sessions": [{
             "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
