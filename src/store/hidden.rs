@@ -18,15 +18,17 @@ impl Hidden {
     /// Reads the stored text.
     pub(super) fn parse(text: Option<&str>) -> Result<Self> {
         let Some(text) = text else { return Ok(Self::default()) };
-        let range = |range: &str| {
-            let (from, to) = range.split_once('-')?;
-            Some((from.parse().ok()?, to.parse().ok()?))
-        };
-        let mut hidden = Self::default();
-        for (from, to) in text.split(',').map_while(range) {
-            hidden.hide(from, to);
+        let mut ranges: Vec<(i64, i64)> = Vec::new();
+        for range in text.split(',') {
+            let range = range.split_once('-').and_then(|(from, to)| {
+                let range: (i64, i64) = (from.parse().ok()?, to.parse().ok()?);
+                let is_apart = ranges.last().is_none_or(|before| before.1 < range.0);
+                (is_apart && range.0 < range.1).then_some(range)
+            });
+            ranges.extend(range);
         }
-        // What was not written by `to_text` reads otherwise: a gap, an overlap, a sign.
+        let hidden = Self { ranges };
+        // A range that was not taken is missing here, and a number reads as it is written alone.
         if hidden.to_text().as_deref() == Some(text) {
             Ok(hidden)
         } else {
