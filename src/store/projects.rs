@@ -118,8 +118,13 @@ fn size(project: &Project) -> usize {
 /// Renames a project or patches its free data.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Project> {
     let mut project = get(tx, &params.id)?;
-    patch::set(&mut project.name, params.name.as_ref());
-    patch::metadata(&mut project.metadata, params.metadata.as_ref())?;
+    let changes = [
+        patch::set(&mut project.name, params.name.as_ref()),
+        patch::metadata(&mut project.metadata, params.metadata.as_ref())?,
+    ];
+    if !changes.contains(&true) {
+        return Ok(project);
+    }
     tx.execute_one(
         UPDATE,
         &[

@@ -51,7 +51,7 @@ fn operations() -> impl Strategy<Value = Operation> {
             .prop_map(|(session, message, content, expected)| Operation::Append { session, message, content, expected }),
         4 => (session.clone(), proptest::collection::vec((message.clone(), texts()), 1..5))
             .prop_map(|(session, messages)| Operation::AppendMany { session, messages }),
-        3 => (message, proptest::option::of(texts()), proptest::option::of(0_u8..3))
+        3 => (message, proptest::option::of(texts()), proptest::option::of(0_u8..4))
             .prop_map(|(message, content, member)| Operation::Patch { message, content, member }),
         1 => (session.clone(), proptest::option::of(texts())).prop_map(|(session, title)| Operation::Retitle { session, title }),
         1 => (session.clone(), 0_u8..4).prop_map(|(session, keep)| Operation::Clear { session, keep }),
@@ -139,19 +139,15 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
         }
         Operation::Patch { message, content, member } => {
             let metadata = member.map(|member| {
-                let patch = if member == 0 {
-                    "{\"m1\":null}".to_owned()
-                } else {
-                    format!("{{\"m{member}\":{member}}}")
+                let patch = match member {
+                    0 => "{\"m1\":null}".to_owned(),
+                    3 => return None,
+                    member => format!("{{\"m{member}\":{member}}}"),
                 };
-                JsonObject::parse(patch).expect("an object")
+                Some(JsonObject::parse(patch).expect("an object"))
             });
-            let params = UpdateParams {
-                id: message_id(message),
-                content,
-                code_excerpt: None,
-                metadata: metadata.map(Some),
-            };
+            let params =
+                UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
             let patched = store.write(move |tx| messages::update(tx, &params)).await?;
             json!({ "content": patched.content, "metadata": patched.metadata.map(|object| object.as_str().to_owned()) })
         }
@@ -379,10 +375,14 @@ impl Model {
                 }
                 if let Some(member) = member {
                     let members = stored.metadata.get_or_insert_default();
-                    if *member == 0 {
-                        members.remove(&1);
-                    } else {
-                        members.insert(*member, *member);
+                    match *member {
+                        0 => {
+                            members.remove(&1);
+                        }
+                        3 => stored.metadata = None,
+                        member => {
+                            members.insert(member, member);
+                        }
                     }
                 }
                 json!({ "content": stored.content, "metadata": stored.metadata })
