@@ -38,7 +38,7 @@ const RECENT: &str =
     FROM agent_messages WHERE session_id = ?1 ORDER BY index_in_session DESC LIMIT ?2";
 
 const LIST: &str = "SELECT id, project_id, kind, title, description, model, parent_id,
-        next_index - (hidden_to - hidden_from), first_message_at, last_message_at, created_at, activity_at
+        next_index - hidden_count, first_message_at, last_message_at, created_at, activity_at
     FROM agent_sessions WHERE deleted_at IS NULL AND kind = 'chat'
     ORDER BY activity_at DESC, id DESC LIMIT ?1";
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
-use crate::model::json::check_depth;
+use crate::model::json::check_free;
 use crate::model::limits::{
     DEFAULT_PAGE_ITEMS, MAX_CONTENT_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME,
 };
@@ -39,10 +39,10 @@ pub(super) fn metadata(field: &str, metadata: Option<&JsonObject>) -> Result<()>
     metadata.map_or(Ok(()), |metadata| json(field, metadata.as_str()))
 }
 
-/// Checks a free JSON value: its size, and its depth.
+/// Checks a free JSON value: its size, its depth, and that its strings are Unicode.
 pub(super) fn json(field: &str, text: &str) -> Result<()> {
     size(field, text, MAX_CONTENT_BYTES)?;
-    check_depth(text).map_err(|problem| Error::invalid(field, problem))
+    check_free(text).map_err(|problem| Error::invalid(field, problem))
 }
 
 /// Checks a name: not empty, and within its size.
@@ -86,6 +86,15 @@ pub(super) fn page_limit(limit: u32) -> Result<()> {
 /// The page length of a client that does not say.
 pub(super) fn default_page_items() -> u32 {
     DEFAULT_PAGE_ITEMS
+}
+
+/// Reads a field that may be absent (leave it) but not null, which would be taken for absent.
+pub(super) fn not_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads a field that may be absent (leave it) or null (clear it).

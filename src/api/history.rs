@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::{Error, Result};
-use crate::model::limits::MAX_PAGE_BYTES;
+use crate::model::limits::{MAX_PAGE_BYTES, MAX_PAGE_ITEMS};
 use crate::model::{Cursor, Message, SessionId};
 
 /// Params of `history.recent`.
@@ -17,9 +18,11 @@ pub struct RecentParams {
     pub session_id: SessionId,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Bytes of content, code excerpts and metadata at most, for a prompt's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_PAGE_BYTES))]
     pub max_bytes: Option<u64>,
 }
 
@@ -63,15 +66,18 @@ pub struct PageParams {
     pub order: Order,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
 }
 
+paged!(PageParams, Page);
+
 impl Check for PageParams {
     fn check(&self) -> Result<()> {
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 
@@ -113,6 +119,6 @@ method! {
             "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
             "created_at": 1764000000000, "updated_at": null
         }],
-        "next_cursor": "0."
+        "next_cursor": "0477ee18.0."
     }"#,
 }

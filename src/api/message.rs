@@ -137,14 +137,19 @@ pub struct IdParams {
 
 impl Check for IdParams {}
 
-/// Params of `message.update`. A field that is absent stays as it is; null clears it.
+/// Params of `message.update`. A field that is absent stays as it is; null clears one that can be null.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateParams {
     /// The message.
     pub id: MessageId,
     /// What was said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "String")]
     pub content: Option<String>,
     /// Code the message is about.
     #[serde(
@@ -153,16 +158,20 @@ pub struct UpdateParams {
         skip_serializing_if = "Option::is_none"
     )]
     pub code_excerpt: Option<Option<String>>,
-    /// A merge patch (RFC 7396) for its free data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<JsonObject>,
+    /// A merge patch (RFC 7396) for its free data; null clears that.
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub metadata: Option<Option<JsonObject>>,
 }
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
         let content = self.content.as_deref().unwrap_or_default();
         let code_excerpt = self.code_excerpt.as_ref().and_then(Option::as_ref);
-        check_texts("", content, code_excerpt, self.metadata.as_ref())
+        check_texts("", content, code_excerpt, self.metadata.as_ref().and_then(Option::as_ref))
     }
 }
 
@@ -204,6 +213,8 @@ method! {
 
 method! {
     /// Patches one message, such as its tool calls while they run.
+    ///
+    /// `updated_at` stays where nothing changes.
     Update = "message.update", Write, UpdateParams => Message,
     errors: [NotFound, TooLarge],
     example: r#"{

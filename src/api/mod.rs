@@ -8,6 +8,7 @@ pub mod error_kind;
 pub mod history;
 pub mod message;
 pub mod openrpc;
+pub mod page;
 pub mod project;
 pub mod rpc;
 pub mod session;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 pub use check::Check;
 pub use error_kind::ErrorKind;
+pub use page::Paged;
 
 /// The protocol's number. Methods and fields are only ever added within one number.
 pub const PROTOCOL: u32 = 1;

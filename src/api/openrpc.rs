@@ -10,10 +10,11 @@ use super::{Access, ErrorKind, Method, PROTOCOL, for_each_method};
 pub const OPENRPC_VERSION: &str = "1.4.1";
 
 /// The errors every method can give.
-const COMMON_ERRORS: &[ErrorKind] = &[ErrorKind::InvalidParams, ErrorKind::Internal];
-const READ_ERRORS: &[ErrorKind] = &[ErrorKind::Storage, ErrorKind::ShuttingDown];
+const COMMON_ERRORS: &[ErrorKind] =
+    &[ErrorKind::InvalidParams, ErrorKind::Internal, ErrorKind::ShuttingDown];
+const READ_ERRORS: &[ErrorKind] = &[ErrorKind::Overloaded, ErrorKind::Storage];
 const WRITE_ERRORS: &[ErrorKind] =
-    &[ErrorKind::Storage, ErrorKind::DiskFull, ErrorKind::ShuttingDown];
+    &[ErrorKind::Overloaded, ErrorKind::Storage, ErrorKind::DiskFull];
 
 /// Returns the document of this build.
 pub fn document() -> Value {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::{Error, Result};
-use crate::model::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
+use crate::model::limits::{MAX_NAME_BYTES, MAX_PAGE_ITEMS, MAX_PATH_BYTES};
 use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId};
 
 /// Params of `project.open`.
@@ -64,6 +65,7 @@ impl Check for IdParams {}
 pub struct ListParams {
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,9 +75,11 @@ pub struct ListParams {
     pub include_removed: bool,
 }
 
+paged!(ListParams, List);
+
 impl Check for ListParams {
     fn check(&self) -> Result<()> {
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 
@@ -88,24 +92,33 @@ pub struct ProjectPage {
     pub next_cursor: Option<Cursor>,
 }
 
-/// Params of `project.update`. A field that is absent stays as it is.
+/// Params of `project.update`. A field that is absent stays as it is; null clears one that can be null.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateParams {
     /// The project.
     pub id: ProjectId,
     /// Its new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "check::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "String")]
     pub name: Option<String>,
-    /// A merge patch (RFC 7396) for its free data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<JsonObject>,
+    /// A merge patch (RFC 7396) for its free data; null clears that.
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub metadata: Option<Option<JsonObject>>,
 }
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
         optional_name(self.name.as_ref())?;
-        check::metadata("metadata", self.metadata.as_ref())
+        check::metadata("metadata", self.metadata.as_ref().and_then(Option::as_ref))
     }
 }
 

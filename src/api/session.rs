@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::Result;
-use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_TIME, MIN_TIME};
+use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME};
 use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary};
 
 /// Params of `session.start`.
@@ -83,16 +84,19 @@ pub struct ListParams {
     pub kind: Option<String>,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
 }
 
+paged!(ListParams, List);
+
 impl Check for ListParams {
     fn check(&self) -> Result<()> {
         check::optional_size("kind", self.kind.as_ref(), MAX_NAME_BYTES)?;
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 
@@ -146,9 +150,13 @@ pub struct UpdateParams {
         skip_serializing_if = "Option::is_none"
     )]
     pub project_id: Option<Option<ProjectId>>,
-    /// A merge patch (RFC 7396) for its free data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<JsonObject>,
+    /// A merge patch (RFC 7396) for its free data; null clears that.
+    #[serde(
+        default,
+        deserialize_with = "check::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub metadata: Option<Option<JsonObject>>,
 }
 
 impl Check for UpdateParams {
@@ -160,7 +168,7 @@ impl Check for UpdateParams {
         text("description", &self.description, MAX_CONTENT_BYTES)?;
         text("model", &self.model, MAX_NAME_BYTES)?;
         text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)?;
-        check::metadata("metadata", self.metadata.as_ref())
+        check::metadata("metadata", self.metadata.as_ref().and_then(Option::as_ref))
     }
 }
 
@@ -170,7 +178,8 @@ impl Check for UpdateParams {
 pub struct ClearParams {
     /// The session.
     pub id: SessionId,
-    /// How many messages at its start stay: 1 keeps the system prompt the IDE puts there.
+    /// How many of the messages that its history shows now stay, from the first on: 1 keeps the
+    /// system prompt the IDE puts there.
     #[serde(default)]
     pub keep_first: u32,
     /// The session's next index; `precondition_failed` where it is another, unless this very call
@@ -223,7 +232,7 @@ method! {
 method! {
     /// Lists sessions, newest activity first, without reading their messages.
     List = "session.list", Read, ListParams => SessionPage,
-    errors: [],
+    errors: [TooLarge],
     example: r#"{"project_id": "prj-1", "kind": "chat"}"# => r#"{
         "sessions": [{
             "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
@@ -238,6 +247,8 @@ method! {
 
 method! {
     /// Changes a session's own fields; the order of the list stays.
+    ///
+    /// `updated_at` stays where nothing changes.
     Update = "session.update", Write, UpdateParams => Session,
     errors: [NotFound, TooLarge],
     example: r#"{"id": "ses-1", "title": "Checkout bug", "metadata": {"pinned": true}}"# => r#"{
@@ -253,9 +264,8 @@ method! {
     /// Starts the conversation over: its history shows only the first messages, as many as are kept.
     ///
     /// Nothing is erased: the messages stay in the database and readable by `message.get`, and
-    /// the next index goes on. What is hidden stays hidden. So a second clear hides all from where
-    /// the first began, and with a smaller `keep_first` from there; a larger one keeps no more than
-    /// the first did, neither what that hid nor what was said after it. Without
+    /// the next index goes on. What is hidden stays hidden: a second clear keeps the first of the
+    /// messages that are shown then, those kept before and those said since. Without
     /// `expected_next_index` a retry also hides what was appended in between; with it, it does not.
     Clear = "session.clear", Write, ClearParams => Session,
     errors: [NotFound, PreconditionFailed],

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Check};
 use super::method;
+use super::page::{Paged, paged};
 use crate::error::Result;
-use crate::model::limits::{MAX_NAME_BYTES, MAX_SET_MANY};
+use crate::model::limits::{MAX_NAME_BYTES, MAX_PAGE_ITEMS, MAX_SET_MANY};
 use crate::model::{Cursor, Json, ProjectId, Setting};
 
 /// Params of `settings.get` and `settings.delete`.
@@ -104,16 +105,19 @@ pub struct ListParams {
     pub prefix: Option<String>,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
+    #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
 }
 
+paged!(ListParams, List);
+
 impl Check for ListParams {
     fn check(&self) -> Result<()> {
         check::optional_size("prefix", self.prefix.as_ref(), MAX_NAME_BYTES)?;
-        check::page_limit(self.limit)
+        self.check_page()
     }
 }
 
@@ -153,7 +157,7 @@ method! {
     ///
     /// `resolved` tells which scope answered; it is null, like the value, where neither has the key.
     Get = "settings.get", Read, KeyParams => Setting,
-    errors: [],
+    errors: [NotFound, TooLarge],
     example: r#"{"key": "editor.fontSize", "project_id": "prj-1"}"# => r#"{
         "key": "editor.fontSize", "value": 16, "resolved": "project", "updated_at": 1764000000000
     }"#,
@@ -162,7 +166,7 @@ method! {
 method! {
     /// Lists the settings that apply, by key.
     List = "settings.list", Read, ListParams => SettingPage,
-    errors: [],
+    errors: [NotFound, TooLarge],
     example: r#"{"prefix": "editor."}"# => r#"{
         "settings": [{
             "key": "editor.fontSize", "value": 14, "resolved": "user", "updated_at": 1764000000000
@@ -174,6 +178,6 @@ method! {
 method! {
     /// Takes a key out of one scope.
     Delete = "settings.delete", Write, KeyParams => DeletedSetting,
-    errors: [],
+    errors: [NotFound, TooLarge],
     example: r#"{"key": "editor.fontSize"}"# => r#"{"deleted": true}"#,
 }

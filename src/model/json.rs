@@ -97,9 +97,21 @@ impl JsonObject {
     }
 }
 
+/// Checks a free value that a client sends, a text that is valid JSON: its depth, and that its
+/// strings are Unicode. Half of a surrogate pair is JSON, but most readers of a page would fail on it.
+pub fn check_free(json: &str) -> Result<(), String> {
+    let found = scan(json);
+    check_found_depth(found.depth)?;
+    found.half_pair.map_or(Ok(()), |half| Err(half_pair_problem(half)))
+}
+
 /// Checks the depth of a text that is valid JSON.
 pub fn check_depth(json: &str) -> Result<(), String> {
-    match depth_of(json) {
+    check_found_depth(depth_of(json))
+}
+
+fn check_found_depth(depth: usize) -> Result<(), String> {
+    match depth {
         0..=MAX_JSON_DEPTH => Ok(()),
         _ => Err(format!("nested deeper than {MAX_JSON_DEPTH}")),
     }
@@ -107,11 +119,38 @@ pub fn check_depth(json: &str) -> Result<(), String> {
 
 /// Returns how deep objects and arrays lie in each other in a text that is valid JSON.
 pub fn depth_of(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
+    scan(json).depth
+}
+
+/// Returns what is wrong with the strings of a text that is valid JSON; `None` where they are Unicode.
+pub fn half_pair_in(json: &str) -> Option<String> {
+    scan(json).half_pair.map(half_pair_problem)
+}
+
+fn half_pair_problem(half: u16) -> String {
+    format!("has half of a surrogate pair, \\u{half:04x}: not Unicode")
+}
+
+/// What a look at every byte of a JSON text finds.
+struct Found {
+    /// How deep objects and arrays lie in each other.
+    depth: usize,
+    /// The first escape that is half of a surrogate pair.
+    half_pair: Option<u16>,
+}
+
+fn scan(json: &str) -> Found {
+    let bytes = json.as_bytes();
+    let (mut depth, mut deepest, mut in_string, mut half_pair) = (0_usize, 0, false, None);
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
         match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
+            b'\\' => {
+                let (length, half) = escape(&bytes[at..]);
+                half_pair = half_pair.or(half);
+                at += length;
+                continue;
+            }
             b'"' => in_string = !in_string,
             _ if in_string => {}
             b'{' | b'[' => {
@@ -121,8 +160,26 @@ pub fn depth_of(json: &str) -> usize {
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
+        at += 1;
     }
-    deepest
+    Found { depth: deepest, half_pair }
+}
+
+/// Returns the length of the escape that a text starts with, of both where two are a pair, and the
+/// surrogate that is no half of a pair.
+fn escape(text: &[u8]) -> (usize, Option<u16>) {
+    match unit(text) {
+        None => (2, None),
+        Some(0xD800..=0xDBFF) if matches!(unit(&text[6..]), Some(0xDC00..=0xDFFF)) => (12, None),
+        Some(half @ 0xD800..=0xDFFF) => (6, Some(half)),
+        Some(_) => (6, None),
+    }
+}
+
+/// Returns the UTF-16 unit that a text starts with the `\u` escape of.
+fn unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 impl<'de> Deserialize<'de> for JsonObject {
@@ -163,6 +220,26 @@ mod tests {
         assert_eq!(check_depth(&format!("[{many}]")), Ok(()));
         // A million levels are counted, not climbed.
         assert!(check_depth(&"[".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_are_found() {
+        for (json, half) in [
+            (r#""\ud83e\udd80""#, None),
+            (r#"{"\uD83E\uDD80": ["\u0041", "\\ud83e", "\\\"\\\\ud83e", "é"]}"#, None),
+            (r#""\ud83e""#, Some("\\ud83e")),
+            (r#"{"\uDD80": 1}"#, Some("\\udd80")),
+            (r#""\ud83e\ud83e\udd80""#, Some("\\ud83e")),
+            (r#"["\ud83e\udd80", "\ud83ex", "\udd80"]"#, Some("\\ud83e")),
+            (r#""\\\ud83e\n""#, Some("\\ud83e")),
+            (r#""\ud83e\u0041""#, Some("\\ud83e")),
+        ] {
+            let problem =
+                half.map(|half| format!("has half of a surrogate pair, {half}: not Unicode"));
+            assert_eq!(half_pair_in(json), problem, "{json}");
+            assert_eq!(check_free(json).err(), problem, "{json}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(json).is_err(), half.is_some());
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod path;
 pub mod record;
 pub mod time;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, ListTag};
 pub use id::{MessageId, ProjectId, SessionId};
 pub use json::{Json, JsonObject};
 pub use path::FolderPath;

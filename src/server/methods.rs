@@ -9,6 +9,7 @@ use super::Server;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
 use crate::model::Json;
+use crate::model::json::half_pair_in;
 use crate::store::{self, ReadTx, WriteTx};
 
 /// A read with its params bound; gives the result's JSON.
@@ -159,7 +160,12 @@ fn decode<P: DeserializeOwned>(text: &str) -> Result<P> {
             Err(error) => {
                 let path = error.path().to_string();
                 let parent = if path == "." { String::new() } else { path };
-                let problem = without_position(&error.into_inner().to_string());
+                let error = error.into_inner();
+                // The params are JSON: what serde cannot read as such is a string of no Unicode.
+                if let Some(problem) = half_pair_in(text).filter(|_| error.is_syntax()) {
+                    return Error::invalid(parent, problem);
+                }
+                let problem = without_position(&error.to_string());
                 Error::invalid(named_field(&parent, &problem).unwrap_or(parent), problem)
             }
         }

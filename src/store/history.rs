@@ -4,6 +4,7 @@ use super::ReadTx;
 use super::messages::read_message;
 use super::page::Page;
 use super::sessions::{self, Head};
+use crate::api::Paged;
 use crate::api::history::{MessagePage, Order, PageParams, RecentMessages, RecentParams};
 use crate::error::Result;
 use crate::model::{Cursor, JsonObject, Message, SessionId};
@@ -39,13 +40,14 @@ pub fn page(tx: &mut ReadTx<'_>, params: &PageParams) -> Result<MessagePage> {
     let mut page = Page::new(params.limit);
     let shown = segments(&head, params.order, after);
     fill(&mut page, tx, &params.session_id, params.order, shown)?;
-    let next_cursor = page.end().map(|last| Cursor::after(last.index_in_session, ""));
+    let next_cursor =
+        page.end().map(|last| Cursor::after(params.list(), last.index_in_session, ""));
     Ok(MessagePage { messages: page.items, next_cursor })
 }
 
 /// Returns the ranges of indexes that the history shows, in order, behind the one given.
 fn segments(head: &Head, order: Order, after: Option<i64>) -> Vec<(i64, i64)> {
-    let mut shown = vec![(0, head.hidden_from), (head.hidden_to, head.next_index)];
+    let mut shown = head.hidden.shown(head.next_index);
     for (from, to) in &mut shown {
         match (order, after) {
             (Order::Oldest, Some(after)) => *from = (*from).max(after.saturating_add(1)),
@@ -85,22 +87,24 @@ fn size(message: &Message) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hidden::Hidden;
     use super::*;
 
     #[test]
     fn segments_leave_out_what_is_hidden_and_what_was_read() {
         let head = Head {
             next_index: 10,
-            hidden_from: 1,
-            hidden_to: 6,
+            hidden: Hidden::parse(Some("1-6,7-8")).expect("ranges"),
+            cleared_index: None,
             first_message_at: None,
             last_message_at: None,
             created_at: 0,
         };
-        assert_eq!(segments(&head, Order::Oldest, None), [(0, 1), (6, 10)]);
-        assert_eq!(segments(&head, Order::Oldest, Some(0)), [(6, 10)]);
-        assert_eq!(segments(&head, Order::Newest, None), [(6, 10), (0, 1)]);
-        assert_eq!(segments(&head, Order::Newest, Some(8)), [(6, 8), (0, 1)]);
+        assert_eq!(segments(&head, Order::Oldest, None), [(0, 1), (6, 7), (8, 10)]);
+        assert_eq!(segments(&head, Order::Oldest, Some(0)), [(6, 7), (8, 10)]);
+        assert_eq!(segments(&head, Order::Newest, None), [(8, 10), (6, 7), (0, 1)]);
+        assert_eq!(segments(&head, Order::Newest, Some(9)), [(8, 9), (6, 7), (0, 1)]);
+        assert_eq!(segments(&head, Order::Newest, Some(7)), [(6, 7), (0, 1)]);
         assert_eq!(segments(&head, Order::Oldest, Some(i64::MAX)), []);
     }
 }

@@ -2,12 +2,11 @@
 
 use super::engine::Row;
 use super::sessions::{self, Head};
-use super::{ReadTx, WriteTx, first_sent};
+use super::{ReadTx, WriteTx, first_sent, patch};
 use crate::api::message::{
     AppendManyParams, AppendParams, Appended, AppendedMessage, UpdateParams,
 };
 use crate::error::{Error, Result};
-use crate::model::limits::MAX_CONTENT_BYTES;
 use crate::model::{JsonObject, Message, MessageId, Role, SessionId, time};
 
 const INSERT: &str = "INSERT INTO agent_messages
@@ -158,13 +157,14 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
     let Found { mut message, first_sent, .. } = live(tx, &params.id)?;
     let first_sent =
         first_sent.unwrap_or_else(|| first_sent::fingerprint("message", &fields(&message)));
-    if let Some(content) = &params.content {
-        message.content.clone_from(content);
+    let changes = [
+        patch::set(&mut message.content, params.content.as_ref()),
+        patch::set(&mut message.code_excerpt, params.code_excerpt.as_ref()),
+        patch::metadata(&mut message.metadata, params.metadata.as_ref())?,
+    ];
+    if !changes.contains(&true) {
+        return Ok(message);
     }
-    if let Some(code_excerpt) = &params.code_excerpt {
-        message.code_excerpt.clone_from(code_excerpt);
-    }
-    message.metadata = patched(message.metadata, params.metadata.as_ref())?;
     let now = time::now();
     message.updated_at = Some(now);
     tx.execute_one(
@@ -179,25 +179,6 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
         ],
     )?;
     Ok(message)
-}
-
-/// Returns the free data of a record after a merge patch, where there is one.
-pub(super) fn patched(
-    current: Option<JsonObject>,
-    patch: Option<&JsonObject>,
-) -> Result<Option<JsonObject>> {
-    let Some(patch) = patch else { return Ok(current) };
-    let merged = JsonObject::merged(current.as_ref(), patch)
-        .map_err(|problem| Error::invalid("metadata", problem))?;
-    let bytes = merged.as_str().len();
-    if bytes > MAX_CONTENT_BYTES {
-        return Err(Error::TooLarge {
-            field: "metadata".to_owned(),
-            limit: MAX_CONTENT_BYTES as u64,
-            actual: bytes as u64,
-        });
-    }
-    Ok(Some(merged))
 }
 
 /// A stored message and what is kept beside it.

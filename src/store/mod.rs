@@ -3,10 +3,12 @@
 pub mod backup;
 pub mod engine;
 mod first_sent;
+mod hidden;
 pub mod history;
 pub mod messages;
 pub mod migrations;
 mod page;
+mod patch;
 pub mod projects;
 mod readers;
 mod session_list;

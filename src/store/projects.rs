@@ -2,13 +2,16 @@
 
 use super::engine::Row;
 use super::page::Page;
-use super::{ReadTx, WriteTx};
+use super::{ReadTx, WriteTx, patch};
+use crate::api::Paged;
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, time};
 
 const BY_ID: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
     FROM projects WHERE id = ?1";
+
+const EXISTS: &str = "SELECT 1 FROM projects WHERE id = ?1";
 
 const BY_PATH: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
     FROM projects WHERE path_key = ?1 ORDER BY opened_at DESC, id DESC LIMIT 1";
@@ -100,7 +103,8 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
     };
     let mut page = Page::new(params.limit);
     page.fill(tx, sql, values, read_project, size)?;
-    let next_cursor = page.end().map(|last| Cursor::after(last.opened_at, last.id.as_str()));
+    let next_cursor =
+        page.end().map(|last| Cursor::after(params.list(), last.opened_at, last.id.as_str()));
     Ok(ProjectPage { projects: page.items, next_cursor })
 }
 
@@ -114,10 +118,13 @@ fn size(project: &Project) -> usize {
 /// Renames a project or patches its free data.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Project> {
     let mut project = get(tx, &params.id)?;
-    if let Some(name) = &params.name {
-        project.name.clone_from(name);
+    let changes = [
+        patch::set(&mut project.name, params.name.as_ref()),
+        patch::metadata(&mut project.metadata, params.metadata.as_ref())?,
+    ];
+    if !changes.contains(&true) {
+        return Ok(project);
     }
-    project.metadata = super::messages::patched(project.metadata, params.metadata.as_ref())?;
     tx.execute_one(
         UPDATE,
         &[
@@ -140,7 +147,10 @@ pub fn remove(tx: &mut WriteTx<'_>, id: &ProjectId) -> Result<bool> {
 
 /// Checks that a project exists, on the list or off it.
 pub(super) fn require(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<()> {
-    get(tx, id).map(|_| ())
+    match tx.first(EXISTS, &[id.as_str().into()], Row::int)? {
+        Some(_) => Ok(()),
+        None => Err(Error::not_found("project", id)),
+    }
 }
 
 fn find(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Option<Project>> {

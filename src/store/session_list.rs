@@ -13,6 +13,7 @@ use super::ReadTx;
 use super::engine::{Row, Value};
 use super::page::Page;
 use super::sessions::{parent_id, project_id};
+use crate::api::Paged;
 use crate::api::session::{ListParams, SessionPage};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Millis, ProjectId, SessionId, SessionSummary};
@@ -41,7 +42,7 @@ struct Parts {
 macro_rules! columns {
     () => {
         "id, project_id, kind, title, description, model, parent_id,
-            next_index - (hidden_to - hidden_from), first_message_at, last_message_at,
+            next_index - hidden_count, first_message_at, last_message_at,
             created_at, activity_at"
     };
 }
@@ -110,7 +111,8 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
         [kind] => query.fill(tx, kind, &mut page)?,
         kinds => query.merge(tx, kinds, params.limit, &mut page)?,
     }
-    let next_cursor = page.end().map(|last| Cursor::after(last.activity_at, last.id.as_str()));
+    let next_cursor =
+        page.end().map(|last| Cursor::after(params.list(), last.activity_at, last.id.as_str()));
     Ok(SessionPage { sessions: page.items, next_cursor })
 }
 

@@ -1,24 +1,24 @@
 //! Sessions: a small row each, rewritten by every append; the long texts lie apart.
 //!
-//! A history shows the messages outside `[hidden_from, hidden_to)`: clearing a session moves
-//! that range and rewrites no message.
+//! Which messages the history hides is in that row too: clearing a session rewrites no message.
 
 use super::engine::Row;
+use super::hidden::Hidden;
 pub use super::session_list::list;
-use super::{ReadTx, WriteTx, first_sent, projects};
+use super::{ReadTx, WriteTx, first_sent, patch, projects};
 use crate::api::session::{ClearParams, StartParams, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, time};
 
 const BY_ID: &str =
     "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
-        s.next_index, s.hidden_from, s.hidden_to, s.first_message_at, s.last_message_at,
+        s.next_index, s.hidden_count, s.first_message_at, s.last_message_at,
         s.created_at, s.updated_at, s.deleted_at, t.system_prompt, t.metadata, t.first_sent
     FROM agent_sessions s LEFT JOIN agent_session_texts t ON t.session_id = s.id
     WHERE s.id = ?1";
 
-const HEAD: &str = "SELECT next_index, hidden_from, hidden_to, first_message_at, last_message_at,
-        created_at, deleted_at
+const HEAD: &str = "SELECT next_index, hidden_ranges, cleared_index, first_message_at,
+        last_message_at, created_at, deleted_at
     FROM agent_sessions WHERE id = ?1";
 
 const INSERT: &str = "INSERT INTO agent_sessions
@@ -37,8 +37,8 @@ const UPDATE: &str = "UPDATE agent_sessions
 const APPENDED: &str = "UPDATE agent_sessions
     SET next_index = ?2, first_message_at = ?3, last_message_at = ?4, activity_at = ?5 WHERE id = ?1";
 
-const HIDE: &str =
-    "UPDATE agent_sessions SET hidden_from = ?2, hidden_to = ?3, updated_at = ?4 WHERE id = ?1";
+const CLEAR: &str = "UPDATE agent_sessions
+    SET hidden_count = ?2, hidden_ranges = ?3, cleared_index = ?4, updated_at = ?5 WHERE id = ?1";
 
 const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
 
@@ -46,8 +46,9 @@ const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) next_index: i64,
-    pub(super) hidden_from: i64,
-    pub(super) hidden_to: i64,
+    pub(super) hidden: Hidden,
+    /// The next index at the last clear.
+    pub(super) cleared_index: Option<i64>,
     pub(super) first_message_at: Option<Millis>,
     pub(super) last_message_at: Option<Millis>,
     pub(super) created_at: Millis,
@@ -155,12 +156,20 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
     let is_first_patch = first_sent.is_none();
     let first_sent =
         first_sent.unwrap_or_else(|| first_sent::fingerprint("session", &fields(&session)));
-    replace(&mut session.project_id, &params.project_id);
-    replace(&mut session.title, &params.title);
-    replace(&mut session.description, &params.description);
-    replace(&mut session.model, &params.model);
-    replace(&mut session.system_prompt, &params.system_prompt);
-    session.metadata = super::messages::patched(session.metadata, params.metadata.as_ref())?;
+    let of_row = [
+        patch::set(&mut session.project_id, params.project_id.as_ref()),
+        patch::set(&mut session.title, params.title.as_ref()),
+        patch::set(&mut session.description, params.description.as_ref()),
+        patch::set(&mut session.model, params.model.as_ref()),
+    ];
+    let of_texts = [
+        patch::set(&mut session.system_prompt, params.system_prompt.as_ref()),
+        patch::metadata(&mut session.metadata, params.metadata.as_ref())?,
+    ];
+    let texts_change = of_texts.contains(&true);
+    if !texts_change && !of_row.contains(&true) {
+        return Ok(session);
+    }
     session.updated_at = time::now();
     tx.execute_one(
         UPDATE,
@@ -173,31 +182,22 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
             session.updated_at.into(),
         ],
     )?;
-    if is_first_patch || params.system_prompt.is_some() || params.metadata.is_some() {
+    if is_first_patch || texts_change {
         set_texts(tx, &session, Some(&first_sent))?;
     }
     Ok(session)
 }
 
-fn replace<T: Clone>(field: &mut Option<T>, change: &Option<Option<T>>) {
-    if let Some(value) = change {
-        field.clone_from(value);
-    }
-}
-
-/// Hides all messages but the first ones from the history.
+/// Hides all messages that the history shows but the first ones.
 pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
     let head = head(tx, &params.id)?;
-    let keep = i64::from(params.keep_first);
-    // Keeping more than the part before the hidden range keeps no more: it stays hidden.
-    let from = if head.hidden_from == head.hidden_to { keep } else { keep.min(head.hidden_from) };
     if let Some(expected) = params.expected_next_index
         && expected != head.next_index
     {
-        // A retry: just what this call hides was hidden when the next index was the one expected. At
-        // 0 that cannot be told from no clear at all.
-        let hidden = (head.hidden_from, head.hidden_to);
-        if expected > 0 && hidden == (from.min(expected), expected) {
+        // A retry: the last clear was at that index, and this one there would hide nothing more.
+        if head.cleared_index == Some(expected)
+            && hidden_by_clear(&head.hidden, params.keep_first, expected) == head.hidden
+        {
             return get(tx, &params.id);
         }
         return Err(Error::PreconditionFailed {
@@ -206,12 +206,25 @@ pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
             actual: head.next_index,
         });
     }
-    let from = from.min(head.next_index);
+    let hidden = hidden_by_clear(&head.hidden, params.keep_first, head.next_index);
     tx.execute_one(
-        HIDE,
-        &[params.id.as_str().into(), from.into(), head.next_index.into(), time::now().into()],
+        CLEAR,
+        &[
+            params.id.as_str().into(),
+            hidden.count().into(),
+            hidden.to_text().as_ref().into(),
+            head.next_index.into(),
+            time::now().into(),
+        ],
     )?;
     get(tx, &params.id)
+}
+
+/// Returns what is hidden once a session with this next index was cleared.
+fn hidden_by_clear(hidden: &Hidden, keep_first: u32, next_index: i64) -> Hidden {
+    let mut hidden = hidden.clone();
+    hidden.hide(hidden.behind_first(keep_first.into(), next_index), next_index);
+    hidden
 }
 
 /// Moves a session to the trash, and returns whether it was outside until now.
@@ -231,8 +244,8 @@ pub(super) fn head(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Head> {
     let found = tx.first(HEAD, &[id.as_str().into()], |row| {
         let head = Head {
             next_index: row.int()?,
-            hidden_from: row.int()?,
-            hidden_to: row.int()?,
+            hidden: Hidden::parse(row.optional_text()?.as_deref())?,
+            cleared_index: row.optional_int()?,
             first_message_at: row.optional_int()?,
             last_message_at: row.optional_int()?,
             created_at: row.int()?,
@@ -294,7 +307,7 @@ fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<Found>> {
         let (description, model) = (row.optional_text()?, row.optional_text()?);
         let parent_id = parent_id(row)?;
         let next_index = row.int()?;
-        let hidden = -(row.int()? - row.int()?);
+        let hidden_count = row.int()?;
         let session = Session {
             id,
             project_id,
@@ -303,7 +316,7 @@ fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<Found>> {
             description,
             model,
             parent_id,
-            message_count: next_index - hidden,
+            message_count: next_index - hidden_count,
             next_index,
             first_message_at: row.optional_int()?,
             last_message_at: row.optional_int()?,

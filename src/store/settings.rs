@@ -3,6 +3,7 @@
 use super::engine::Row;
 use super::page::Page;
 use super::{ReadTx, WriteTx, projects};
+use crate::api::Paged;
 use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
 use crate::error::{Error, Result};
 use crate::model::record::ScopeKind;
@@ -28,7 +29,7 @@ const DELETE: &str = "DELETE FROM settings WHERE scope = ?1 AND key = ?2";
 
 /// Sets one key.
 pub fn set(tx: &mut WriteTx<'_>, params: &SetParams) -> Result<Setting> {
-    let scope = writable_scope(tx, params.project_id.as_ref())?;
+    let scope = existing_scope(tx, params.project_id.as_ref())?;
     let now = time::now();
     tx.execute(
         SET,
@@ -44,7 +45,7 @@ pub fn set(tx: &mut WriteTx<'_>, params: &SetParams) -> Result<Setting> {
 
 /// Sets several keys.
 pub fn set_many(tx: &mut WriteTx<'_>, params: &SetManyParams) -> Result<u64> {
-    let scope = writable_scope(tx, params.project_id.as_ref())?;
+    let scope = existing_scope(tx, params.project_id.as_ref())?;
     let now = time::now();
     for entry in &params.entries {
         tx.execute(
@@ -58,7 +59,10 @@ pub fn set_many(tx: &mut WriteTx<'_>, params: &SetManyParams) -> Result<u64> {
 /// Returns the value that applies.
 pub fn get(tx: &mut ReadTx<'_>, params: &KeyParams) -> Result<Setting> {
     let project = match &params.project_id {
-        Some(id) => one(tx, &scope_of(Some(id)), &params.key, ScopeKind::Project)?,
+        Some(id) => {
+            let scope = existing_scope(tx, Some(id))?;
+            one(tx, &scope, &params.key, ScopeKind::Project)?
+        }
         None => None,
     };
     let found = match project {
@@ -78,7 +82,7 @@ pub fn get(tx: &mut ReadTx<'_>, params: &KeyParams) -> Result<Setting> {
 
 /// Takes a key out of one scope, and returns whether it was there.
 pub fn delete(tx: &mut WriteTx<'_>, params: &KeyParams) -> Result<bool> {
-    let scope = scope_of(params.project_id.as_ref());
+    let scope = existing_scope(tx, params.project_id.as_ref())?;
     Ok(tx.execute(DELETE, &[(&scope).into(), (&params.key).into()])? > 0)
 }
 
@@ -88,7 +92,7 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
     let user = scope_page(tx, USER, params, ScopeKind::User)?;
     let (mut settings, mut more) = (user.items, user.has_more);
     if params.project_id.is_some() {
-        let scope = scope_of(params.project_id.as_ref());
+        let scope = existing_scope(tx, params.project_id.as_ref())?;
         let own = scope_page(tx, &scope, params, ScopeKind::Project)?;
         // Behind the end of a part that goes on, the other part's keys are for a later page.
         let user_end = settings.last().filter(|_| more).map(|last| last.key.clone());
@@ -102,7 +106,8 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
     }
     more |= settings.len() > wanted;
     settings.truncate(wanted);
-    let next_cursor = settings.last().filter(|_| more).map(|last| Cursor::after(0, &last.key));
+    let next_cursor =
+        settings.last().filter(|_| more).map(|last| Cursor::after(params.list(), 0, &last.key));
     Ok(SettingPage { settings, next_cursor })
 }
 
@@ -157,7 +162,8 @@ fn kind_of(project_id: Option<&ProjectId>) -> ScopeKind {
     if project_id.is_some() { ScopeKind::Project } else { ScopeKind::User }
 }
 
-fn writable_scope(tx: &mut WriteTx<'_>, project_id: Option<&ProjectId>) -> Result<String> {
+/// Returns a scope, whose project must exist: on a wrong id no value is the user's by mistake.
+fn existing_scope(tx: &mut ReadTx<'_>, project_id: Option<&ProjectId>) -> Result<String> {
     if let Some(id) = project_id {
         projects::require(tx, id)?;
     }

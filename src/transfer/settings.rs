@@ -9,7 +9,7 @@ use super::send::is_about_content;
 use crate::api::settings::{Entry, Get, KeyParams, SetMany, SetManyParams};
 use crate::client::{Client, ClientError};
 use crate::model::Json;
-use crate::model::json::check_depth;
+use crate::model::json::check_free;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_SET_MANY};
 
 /// Stores those settings of a file whose keys are not set in the user's scope.
@@ -78,7 +78,7 @@ fn entries(json: &str, outcome: &mut FileOutcome) -> Result<Vec<Entry>, String> 
         } else if text.len() > MAX_CONTENT_BYTES {
             Some(format!("the value is {} bytes; the limit is {MAX_CONTENT_BYTES}", text.len()))
         } else {
-            check_depth(&text).err()
+            check_free(&text).err()
         };
         match problem {
             None => entries

@@ -1,10 +1,13 @@
 //! The contract: the OpenRPC document and its golden copy, and the examples executed.
 
-use aetherd::api::openrpc;
-use aetherd::server::methods::Methods;
-use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::Home;
+use aetherd::api::openrpc;
+use aetherd::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS};
+use aetherd::server::methods::Methods;
+use serde_json::{Map, Value, json};
+
+use crate::support::{Home, error_kind};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/openrpc.json");
 
@@ -122,5 +125,107 @@ fn steady(value: Value, name: &str) -> Value {
         Value::Number(_) if name.ends_with("_at") || VARYING.contains(&name) => "a number".into(),
         Value::String(_) if VARYING.contains(&name) => "a text".into(),
         other => other,
+    }
+}
+
+/// What the document says of a call's errors, and of the range of its numbers, is what happens.
+#[test]
+fn the_document_lists_just_the_errors_that_calls_give() {
+    const OF_MANY: [&str; 6] =
+        ["invalid_params", "internal", "shutting_down", "overloaded", "storage", "disk_full"];
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let message = json!({"id": "m", "session_id": "s", "role": "user", "content": ""});
+    client.call("message.append", message);
+    let long = "x".repeat(MAX_NAME_BYTES + 1);
+    let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (method, params) in [
+        ("project.open", json!({"path": format!("/{long}"), "name": long})),
+        ("project.open", json!({"path": "/p", "id": "other"})),
+        ("project.get", json!({"id": "none"})),
+        ("project.update", json!({"id": "none"})),
+        ("project.update", json!({"id": "p", "name": long})),
+        ("project.remove", json!({"id": "none"})),
+        ("settings.set", json!({"key": "k", "value": 1, "project_id": "none"})),
+        ("settings.set", json!({"key": long, "value": 1})),
+        ("settings.set_many", json!({"entries": [{"key": "k", "value": 1}], "project_id": "none"})),
+        ("settings.set_many", json!({"entries": [{"key": long, "value": 1}]})),
+        ("settings.get", json!({"key": "k", "project_id": "none"})),
+        ("settings.get", json!({"key": long})),
+        ("settings.list", json!({"project_id": "none"})),
+        ("settings.list", json!({"prefix": long})),
+        ("settings.delete", json!({"key": "k", "project_id": "none"})),
+        ("settings.delete", json!({"key": long})),
+        ("session.start", json!({"kind": "chat", "project_id": "none"})),
+        ("session.start", json!({"id": "s", "kind": "other"})),
+        ("session.start", json!({"kind": long})),
+        ("session.update", json!({"id": "none"})),
+        ("session.update", json!({"id": "s", "model": long})),
+        ("session.get", json!({"id": "none"})),
+        ("session.list", json!({"kind": long})),
+        ("session.clear", json!({"id": "none"})),
+        ("session.clear", json!({"id": "s", "expected_next_index": 7})),
+        ("session.delete", json!({"id": "none"})),
+        ("message.append", json!({"session_id": "none", "role": "user", "content": ""})),
+        ("message.append", json!({"id": "m", "session_id": "s", "role": "user", "content": "x"})),
+        (
+            "message.append",
+            json!({"session_id": "s", "role": "user", "content": "", "expected_index": 7}),
+        ),
+        (
+            "message.append",
+            json!({"session_id": "s", "role": "user", "content": "x".repeat(MAX_CONTENT_BYTES + 1)}),
+        ),
+        (
+            "message.append_many",
+            json!({"session_id": "none", "messages": [{"role": "user", "content": ""}]}),
+        ),
+        (
+            "message.append_many",
+            json!({"session_id": "s", "messages": [{"id": "m", "role": "user", "content": "x"}]}),
+        ),
+        (
+            "message.append_many",
+            json!({"session_id": "s", "messages": [{"role": "user", "content": ""}], "expected_index": 7}),
+        ),
+        (
+            "message.append_many",
+            json!({"session_id": "s", "messages": [{"role": "user", "content": "x".repeat(MAX_CONTENT_BYTES + 1)}]}),
+        ),
+        ("message.update", json!({"id": "none"})),
+        ("message.update", json!({"id": "m", "content": "x".repeat(MAX_CONTENT_BYTES + 1)})),
+        ("message.get", json!({"id": "none"})),
+        ("history.recent", json!({"session_id": "none"})),
+        ("history.page", json!({"session_id": "none"})),
+    ] {
+        let error = client.fail(method, params);
+        let kind = error_kind(&error);
+        assert!(!OF_MANY.contains(&kind), "{method}: {error}");
+        given.entry(method.to_owned()).or_default().insert(kind.to_owned());
+    }
+    let document = openrpc::document();
+    for method in document["methods"].as_array().expect("methods") {
+        let name = method["name"].as_str().expect("a name");
+        let listed: BTreeSet<String> = method["errors"]
+            .as_array()
+            .expect("errors")
+            .iter()
+            .filter_map(|error| error["$ref"].as_str()?.rsplit('/').next())
+            .filter(|kind| !OF_MANY.contains(kind))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(listed, given.remove(name).unwrap_or_default(), "{name}");
+        for param in method["params"].as_array().expect("params") {
+            let (minimum, maximum) = match param["name"].as_str() {
+                Some("limit") => (json!(1), json!(MAX_PAGE_ITEMS)),
+                Some("max_bytes") => (json!(0), json!(MAX_PAGE_BYTES)),
+                _ => continue,
+            };
+            let schema = &param["schema"];
+            assert_eq!((&schema["minimum"], &schema["maximum"]), (&minimum, &maximum), "{name}");
+        }
     }
 }

@@ -328,7 +328,9 @@ async fn what_is_too_large_beside_a_content_is_named_and_the_content_arrives() {
 async fn every_broken_file_has_its_own_outcome_and_stays_untouched() {
     let mut world = World::start().await;
     let whole = session_json("whole", &[message_json("m", "x")]);
-    let surrogate = session_json("half", &[message_json("h", "cut \\ud83e")]);
+    let call = r#"{"id":"t","content":"","role":"user","timestamp":"2025-11-01T14:26:40.214Z","toolCalls":[{"result":"cut \ud83e"}]}"#;
+    let messages = [message_json("h", "cut \\ud83e"), call.to_owned()];
+    let surrogate = session_json("half", &messages);
     let files: Vec<(&str, Vec<u8>, Disposition)> = vec![
         ("cut.json", whole.as_bytes()[..whole.len() - 9].to_vec(), Disposition::Unreadable),
         ("empty.json", vec![], Disposition::Unreadable),
@@ -356,7 +358,9 @@ async fn every_broken_file_has_its_own_outcome_and_stays_untouched() {
         assert!(told, "{outcome:#?}");
         assert_eq!(&std::fs::read(&outcome.path).expect("is still there"), bytes);
     }
-    assert_eq!(world.messages("half").await[0].content, "cut \u{FFFD}");
+    let stored = world.messages("half").await;
+    assert_eq!(stored[0].content, "cut \u{FFFD}");
+    assert_eq!(metadata(&stored[1]), r#"{"toolCalls":[{"result":"cut \ufffd"}]}"#);
 }
 
 #[tokio::test]

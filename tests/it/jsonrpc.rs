@@ -397,3 +397,51 @@ fn connections_of_every_framing_give_their_place_back() {
     let mut client = daemon.client();
     while client.call("system.status", json!({}))["connections"] != 1 {}
 }
+
+/// A strict reader fails on half of a surrogate pair, and on every page that has one.
+#[test]
+fn half_of_a_surrogate_pair_is_refused_in_every_field() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    for (method, params, field) in [
+        ("settings.set", r#"{"key": "k", "value": {"a": ["\ud800"]}}"#, "value"),
+        ("settings.set", r#"{"key": "\ud800", "value": 1}"#, "key"),
+        (
+            "settings.set_many",
+            r#"{"entries": [{"key": "k", "value": "\ud800 \udc00"}]}"#,
+            "entries[0].value",
+        ),
+        ("session.start", r#"{"kind": "chat", "metadata": {"\ud800": 1}}"#, "metadata"),
+        ("session.update", r#"{"id": "s", "title": "\ud800"}"#, "title"),
+        ("session.update", r#"{"id": "s", "metadata": {"a": "\ud800"}}"#, "metadata"),
+        (
+            "message.append",
+            r#"{"session_id": "s", "role": "user", "content": "cut \ud800"}"#,
+            "content",
+        ),
+        (
+            "message.append",
+            r#"{"session_id": "s", "role": "user", "content": "", "metadata": {"a": "\ud800\u0041"}}"#,
+            "metadata",
+        ),
+        (
+            "message.append_many",
+            r#"{"session_id": "s", "messages": [{"role": "user", "content": "\ud800"}]}"#,
+            "messages[0].content",
+        ),
+        ("project.open", r#"{"path": "/p", "metadata": {"a": "\ud800"}}"#, "metadata"),
+    ] {
+        client.send(&format!(
+            r#"{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {params}}}"#
+        ));
+        let error = client.receive()["error"].take();
+        assert_eq!(error["data"]["kind"], "invalid_params", "{params}: {error}");
+        assert_eq!(error["data"]["field"], field, "{params}: {error}");
+        let message = format!("{field}: has half of a surrogate pair, \\ud800: not Unicode");
+        assert_eq!(error["message"], message, "{params}");
+    }
+    client.send(r#"{"jsonrpc": "2.0", "id": 1, "method": "settings.set", "params": {"key": "k", "value": "\ud83e\udd80 \\ud800"}}"#);
+    assert_eq!(client.receive()["result"]["value"], "🦀 \\ud800");
+}

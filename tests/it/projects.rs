@@ -56,3 +56,26 @@ fn a_path_is_absolute_and_has_no_control_characters() {
     }
     assert_eq!(client.call("project.list", json!({}))["projects"], json!([]));
 }
+
+#[test]
+fn settings_of_a_project_that_does_not_exist_are_not_found() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("settings.set", json!({"key": "k", "value": 1}));
+    for (method, params) in [
+        ("settings.get", json!({"key": "k", "project_id": "p"})),
+        ("settings.list", json!({"project_id": "p"})),
+        ("settings.delete", json!({"key": "k", "project_id": "p"})),
+    ] {
+        let error = client.fail(method, params.clone());
+        assert_eq!(error_kind(&error), "not_found", "{method}: {error}");
+        // One that was removed is still there.
+        let id = format!("of-{method}");
+        client.call("project.open", json!({"id": id, "path": format!("/{method}")}));
+        client.call("project.remove", json!({"id": id}));
+        let mut params = params.clone();
+        params["project_id"] = json!(id);
+        assert!(client.call(method, params).is_object(), "{method}");
+    }
+}

@@ -54,7 +54,7 @@ async fn update_session(store: &Store, title: Option<&str>, metadata: &str) -> S
         model: None,
         system_prompt: None,
         project_id: None,
-        metadata: object(metadata),
+        metadata: Some(object(metadata)),
     };
     store.write(move |tx| sessions::update(tx, &params)).await.expect("updates")
 }
@@ -64,7 +64,7 @@ async fn update_message(store: &Store, content: Option<&str>, metadata: &str) ->
         id: MessageId::parse("m").expect("an id"),
         content: content.map(str::to_owned),
         code_excerpt: Some(None),
-        metadata: object(metadata),
+        metadata: Some(object(metadata)),
     };
     store.write(move |tx| messages::update(tx, &params)).await.expect("updates")
 }
@@ -242,26 +242,50 @@ fn a_clear_that_keeps_all_is_retried_too() {
 }
 
 #[test]
-fn a_second_clear_keeps_no_more_than_the_first() {
+fn a_clear_counts_the_messages_that_are_shown() {
     for engine in ENGINES {
         let home = Home::new();
         runtime().block_on(async {
             let store = open_store(&home, engine);
             start(&store, start_params()).await.expect("starts");
-            say(&store, 5).await;
-            clear(&store, 2, None).await.expect("clears");
-            say(&store, 2).await;
-            assert_eq!(shown(&store).await, [0, 1, 5, 6]);
-            let stored = clear(&store, 4, None).await.expect("clears");
-            assert_eq!(shown(&store).await, [0, 1], "{engine:?}: not four");
-            assert_eq!((stored.message_count, stored.next_index), (2, 7));
-            assert!(stored.first_message_at.is_some() && stored.last_message_at.is_some());
             say(&store, 1).await;
+            clear(&store, 0, None).await.expect("clears");
+            // The new prompt is the first message now, and stays.
+            say(&store, 2).await;
             clear(&store, 1, None).await.expect("clears");
-            assert_eq!(shown(&store).await, [0]);
+            assert_eq!(shown(&store).await, [1], "{engine:?}");
+            say(&store, 4).await;
+            let stored = clear(&store, 3, Some(7)).await.expect("clears");
+            assert_eq!(shown(&store).await, [1, 3, 4]);
+            assert_eq!((stored.message_count, stored.next_index), (3, 7));
+            assert!(stored.first_message_at.is_some() && stored.last_message_at.is_some());
+            say(&store, 2).await;
+            assert_eq!(shown(&store).await, [1, 3, 4, 7, 8]);
+            let again = clear(&store, 3, Some(7)).await.expect("is retried");
+            assert_eq!(again.message_count, 5);
+            store.close().await.expect("closed");
+            let store = open_store(&home, engine);
             clear(&store, 9, None).await.expect("clears");
-            assert_eq!(shown(&store).await, [0]);
+            assert_eq!(shown(&store).await, [1, 3, 4, 7, 8]);
+            clear(&store, 2, None).await.expect("clears");
+            assert_eq!(shown(&store).await, [1, 3]);
             store.close().await.expect("closed");
         });
     }
+}
+
+/// At 0 too, where no message tells of it.
+#[test]
+fn a_clear_of_nothing_is_retried_but_not_taken_for_one_that_never_was() {
+    let home = Home::new();
+    runtime().block_on(async {
+        let store = open_store(&home, ENGINES[0]);
+        start(&store, start_params()).await.expect("starts");
+        clear(&store, 0, Some(0)).await.expect("clears");
+        say(&store, 2).await;
+        let again = clear(&store, 0, Some(0)).await.expect("is retried");
+        assert_eq!(again.message_count, 2);
+        assert_precondition(clear(&store, 1, Some(1)).await, 2);
+        store.close().await.expect("closed");
+    });
 }

@@ -51,7 +51,7 @@ fn operations() -> impl Strategy<Value = Operation> {
             .prop_map(|(session, message, content, expected)| Operation::Append { session, message, content, expected }),
         4 => (session.clone(), proptest::collection::vec((message.clone(), texts()), 1..5))
             .prop_map(|(session, messages)| Operation::AppendMany { session, messages }),
-        3 => (message, proptest::option::of(texts()), proptest::option::of(0_u8..3))
+        3 => (message, proptest::option::of(texts()), proptest::option::of(0_u8..4))
             .prop_map(|(message, content, member)| Operation::Patch { message, content, member }),
         1 => (session.clone(), proptest::option::of(texts())).prop_map(|(session, title)| Operation::Retitle { session, title }),
         1 => (session.clone(), 0_u8..4).prop_map(|(session, keep)| Operation::Clear { session, keep }),
@@ -139,12 +139,12 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
         }
         Operation::Patch { message, content, member } => {
             let metadata = member.map(|member| {
-                let patch = if member == 0 {
-                    "{\"m1\":null}".to_owned()
-                } else {
-                    format!("{{\"m{member}\":{member}}}")
+                let patch = match member {
+                    0 => "{\"m1\":null}".to_owned(),
+                    3 => return None,
+                    member => format!("{{\"m{member}\":{member}}}"),
                 };
-                JsonObject::parse(patch).expect("an object")
+                Some(JsonObject::parse(patch).expect("an object"))
             });
             let params =
                 UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
@@ -375,10 +375,14 @@ impl Model {
                 }
                 if let Some(member) = member {
                     let members = stored.metadata.get_or_insert_default();
-                    if *member == 0 {
-                        members.remove(&1);
-                    } else {
-                        members.insert(*member, *member);
+                    match *member {
+                        0 => {
+                            members.remove(&1);
+                        }
+                        3 => stored.metadata = None,
+                        member => {
+                            members.insert(member, member);
+                        }
                     }
                 }
                 json!({ "content": stored.content, "metadata": stored.metadata })
@@ -386,15 +390,9 @@ impl Model {
             Operation::Clear { session, keep } => {
                 let stored = self.live(*session)?;
                 let mut kept = 0;
-                let mut hidden_before = false;
-                for (_, shown) in &mut stored.messages {
-                    // Behind the first hidden message nothing is kept.
-                    hidden_before |= !*shown;
-                    if *shown && !hidden_before && kept < *keep {
-                        kept += 1;
-                    } else {
-                        *shown = false;
-                    }
+                for (_, shown) in stored.messages.iter_mut().filter(|(_, shown)| *shown) {
+                    *shown = kept < *keep;
+                    kept += u8::from(*shown);
                 }
                 json!({ "count": kept, "next_index": stored.messages.len() })
             }

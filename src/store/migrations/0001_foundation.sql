@@ -22,6 +22,8 @@ CREATE TABLE projects (
 CREATE INDEX idx_projects_path_key ON projects (path_key);
 CREATE INDEX idx_projects_opened ON projects (opened_at, id);
 
+-- `hidden_ranges` are the indexes that the history hides, such as `0-5,9-12`, each without its end;
+-- `hidden_count` is how many those are, `cleared_index` the next index at the last clear.
 CREATE TABLE agent_sessions (
     id TEXT PRIMARY KEY,
     project_id TEXT,
@@ -34,8 +36,9 @@ CREATE TABLE agent_sessions (
     updated_at INTEGER NOT NULL,
     activity_at INTEGER NOT NULL,
     next_index INTEGER NOT NULL DEFAULT 0,
-    hidden_from INTEGER NOT NULL DEFAULT 0,
-    hidden_to INTEGER NOT NULL DEFAULT 0,
+    hidden_count INTEGER NOT NULL DEFAULT 0,
+    hidden_ranges TEXT,
+    cleared_index INTEGER,
     first_message_at INTEGER,
     last_message_at INTEGER,
     deleted_at INTEGER
