@@ -48,7 +48,7 @@ impl Paths {
         };
         let socket = match &environment.socket {
             Some(socket) => environment.working_folder.join(socket),
-            None => home.join("run").join("aetherd.sock"),
+            None => default_socket(&home),
         };
         Ok(Self { home, socket })
     }
@@ -62,6 +62,11 @@ impl Paths {
     pub fn run_folder(&self) -> PathBuf {
         self.home.join("run")
     }
+    /// The socket where no other was said.
+    pub fn default_socket(&self) -> PathBuf {
+        default_socket(&self.home)
+    }
+
 
     /// The lock that makes a daemon the only one of its home.
     pub fn lock(&self) -> PathBuf {
@@ -83,6 +88,10 @@ pub fn log_of(database: &Path) -> PathBuf {
 
 /// Checks that a path fits a socket's address.
 pub fn check_socket_length(socket: &Path) -> Result<()> {
+fn default_socket(home: &Path) -> PathBuf {
+    home.join("run").join("aetherd.sock")
+}
+
     let bytes = socket.as_os_str().len();
     if bytes > MAX_SOCKET_PATH_BYTES {
         return Err(Error::Startup(format!(

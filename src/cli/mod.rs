@@ -5,6 +5,7 @@ mod endpoint;
 mod import;
 mod logging;
 mod output;
+mod running;
 mod serve;
 mod status;
 mod stop;
@@ -20,8 +21,9 @@ use crate::paths::{Environment, Paths};
 
 /// The storage daemon of the Rainy Aether IDE.
 ///
-/// Exit codes: 0 done; 1 it failed, or the daemon answered with an error; 2 the command line is
-/// wrong; 3 no daemon answers.
+/// Exit codes: 0 done, also `stop` where no daemon runs; 1 it failed, or the daemon answered with an
+/// error, or an import is not complete; 2 the command line is wrong; 3 no daemon answers, or it gives
+/// no status.
 #[derive(Debug, Parser)]
 #[command(name = "aetherd", version, max_term_width = 100)]
 pub struct Cli {
@@ -54,7 +56,7 @@ struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon until SIGTERM, SIGINT or `aetherd stop`
+    /// Run the daemon until SIGTERM, SIGINT, SIGHUP or `aetherd stop`
     Serve(serve::ServeArgs),
     /// Ask the daemon to end, and wait until it has
     Stop,
@@ -80,6 +82,8 @@ enum Failure {
     #[error("{0}")]
     Incomplete(String),
     #[error("writing the output failed: {0}")]
+    #[error("{0}")]
+    NoAnswer(String),
     Output(#[from] std::io::Error),
 }
 
@@ -87,7 +91,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Client(ClientError::Unreachable { .. }) => 3,
+            Self::Client(ClientError::Unreachable { .. }) | Self::NoAnswer(_) => 3,
             _ => 1,
         }
     }

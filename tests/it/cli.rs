@@ -1,15 +1,18 @@
 //! The command line: what it prints, where, and with which exit code.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::{Output, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
 
 use aetherd::api::system::Limits;
 use aetherd::daemon::{HomeLock, LockInfo};
+use aetherd::model::limits::MAX_CONNECTIONS;
 use aetherd::paths::Paths;
 use serde_json::{Value, json};
 
-use crate::support::Home;
+use crate::support::{Home, NOBODY, say_skipped};
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
     home.command().args(arguments).output().expect("the binary runs")
@@ -153,6 +156,86 @@ fn stop_does_not_wait_for_a_successor() {
     let output = stop.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "stopped\n"));
     assert!(HomeLock::is_held_by(&paths, "the next").expect("it can be asked"));
+}
+
+/// The lock is held, so a daemon runs, and its process id stands in the lock.
+#[test]
+fn a_daemon_without_its_socket_is_seen_and_ended() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    std::fs::remove_file(home.socket()).expect("the socket is deleted");
+
+    let output = run(&home, &["status"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), ""));
+    let pid = format!("pid {}", daemon.pid());
+    assert!(err(&output).contains(&pid), "{}", err(&output));
+
+    // Somebody else's socket is no reason to end this daemon.
+    let other = home.path().join("other.sock").display().to_string();
+    let output = run(&home, &["--socket", &other, "stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&home.socket().display().to_string()), "{}", err(&output));
+
+    let output = run(&home, &["stop"]);
+    assert_eq!(
+        (output.status.code(), out(&output).as_str()),
+        (Some(0), "stopped\n"),
+        "{}",
+        err(&output)
+    );
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+}
+
+#[test]
+fn a_daemon_whose_connections_are_all_taken_is_seen_and_ended() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let taken: Vec<_> = (0..MAX_CONNECTIONS).map(|_| daemon.client()).collect();
+
+    let output = run(&home, &["status"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), ""));
+    let pid = format!("pid {}", daemon.pid());
+    let said = err(&output);
+    assert!(said.contains(&pid) && said.contains("too many connections"), "{said}");
+
+    let output = run(&home, &["stop"]);
+    assert_eq!(
+        (output.status.code(), out(&output).as_str()),
+        (Some(0), "stopped\n"),
+        "{}",
+        err(&output)
+    );
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+    drop(taken);
+}
+
+/// Runs as root only, since only root can be somebody else.
+#[test]
+fn the_daemon_of_another_user_is_not_said_to_be_absent() {
+    if !rustix::process::geteuid().is_root() {
+        say_skipped("the_daemon_of_another_user_is_not_said_to_be_absent", "root");
+        return;
+    }
+    let open = Home::new();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let binary = open.path().join("aetherd");
+    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+    let home = Home::new();
+    let daemon = home.start();
+    for command in ["stop", "status"] {
+        let output = Command::new(&binary)
+            .arg("--home")
+            .arg(home.path())
+            .arg(command)
+            .current_dir("/")
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .expect("it runs");
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""), "{command}");
+        assert!(err(&output).contains("another user"), "{}", err(&output));
+    }
+    assert!(daemon.client().call("system.ping", json!({})).is_object());
 }
 
 /// With `--socket` alone the daemon may be that of another home, whose end is waited for.

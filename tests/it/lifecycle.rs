@@ -18,7 +18,7 @@ use serde_json::json;
 
 #[cfg(target_os = "linux")]
 use crate::support::FlushShim;
-use crate::support::{Home, LineClient, error_kind, request, runtime, say_skipped};
+use crate::support::{Home, LineClient, NOBODY, error_kind, request, runtime, say_skipped};
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).expect("it exists").mode() & 0o7777
@@ -78,9 +78,13 @@ fn daemons_that_race_for_a_home_leave_one() {
 
 #[test]
 fn signals_end_it_with_0_after_a_drain() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let home = Home::new();
         let mut daemon = home.start();
+        if signal == Signal::HUP && ignores_hang_ups(daemon.pid()) {
+            say_skipped("signals_end_it_with_0_after_a_drain: SIGHUP", "a run without nohup");
+            continue;
+        }
         let mut client = daemon.client();
         client.call("session.start", json!({"id": "s", "kind": "chat"}));
         let params = json!({"session_id": "s", "role": "user", "content": "c".repeat(800)});
@@ -102,6 +106,28 @@ fn signals_end_it_with_0_after_a_drain() {
         let count = &daemon.client().call("session.get", json!({"id": "s"}))["message_count"];
         assert_eq!(*count, replies, "each write that stands was answered");
     }
+}
+
+/// True where the process was started with SIGHUP ignored, as by `nohup`. Linux alone tells it.
+fn ignores_hang_ups(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    mask.is_some_and(|mask| u64::from_str_radix(mask, 16).expect("a mask") & 1 == 1)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn under_nohup_it_outlives_its_terminal() {
+    let home = Home::new();
+    let mut command = std::process::Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_aetherd")).arg("--home").arg(home.path()).arg("serve");
+    let mut daemon = home.start_command(command);
+    daemon.signal(Signal::HUP);
+    assert!(daemon.client().call("system.ping", json!({})).is_object());
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = home.log();
+    assert!(log.contains("SIGTERM") && !log.contains("SIGHUP"), "{log}");
 }
 
 /// What arrived before the end is answered too, so that a client knows what was not carried out.
@@ -263,7 +289,6 @@ fn new_files_are_flushed_with_their_folders() {
 /// Runs as root only, since only root can be somebody else.
 #[test]
 fn another_user_is_refused_and_root_is_not() {
-    const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         say_skipped("another_user_is_refused_and_root_is_not", "root");
         return;
