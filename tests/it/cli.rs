@@ -269,6 +269,32 @@ fn status_is_for_people_and_for_programs() {
     assert_eq!(status["engine"], "turso");
 }
 
+/// Runs a command whose standard output is a terminal, which Python has the calls for.
+#[test]
+fn a_call_is_indented_on_a_terminal() {
+    const ON_A_TERMINAL: &str =
+        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    if !Command::new("python3").arg("--version").output().is_ok_and(|ran| ran.status.success()) {
+        say_skipped("a_call_is_indented_on_a_terminal", "python3");
+        return;
+    }
+    let home = Home::new();
+    let daemon = home.start();
+    daemon.client().call("settings.set", json!({"key": "k", "value": {"a": [1.50]}}));
+    let output = Command::new("python3")
+        .args(["-c", ON_A_TERMINAL, env!("CARGO_BIN_EXE_aetherd"), "--home"])
+        .arg(home.path())
+        .args(["call", "settings.get", r#"{"key": "k"}"#])
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output).replace('\r', "");
+    assert!(text.contains("\n  \"value\": {\n    \"a\": [\n      1.5\n"), "{text}");
+    let plain = out(&run(&home, &["call", "settings.get", r#"{"key": "k"}"#]));
+    assert_eq!(plain.lines().count(), 1, "{plain}");
+}
+
 /// What the check cannot read is what it has found.
 #[test]
 fn a_check_of_a_damaged_file_says_what_it_found() {
