@@ -24,7 +24,7 @@ pub struct Environment {
     pub working_folder: PathBuf,
 }
 
-/// Where everything lies. All paths are absolute.
+/// Where everything lies. All paths are absolute and UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     /// The home.
@@ -50,7 +50,21 @@ impl Paths {
             Some(socket) => environment.working_folder.join(socket),
             None => default_socket(&home),
         };
+        for (path, option) in [(&home, "--home"), (&socket, "--socket")] {
+            if path.to_str().is_none() {
+                return Err(Error::Startup(format!(
+                    "the path {} is not UTF-8; choose another {option}",
+                    path.display()
+                )));
+            }
+        }
+        check_socket_length(&socket)?;
         Ok(Self { home, socket })
+    }
+
+    /// The socket where no other was said.
+    pub fn default_socket(&self) -> PathBuf {
+        default_socket(&self.home)
     }
 
     /// The database.
@@ -62,11 +76,6 @@ impl Paths {
     pub fn run_folder(&self) -> PathBuf {
         self.home.join("run")
     }
-    /// The socket where no other was said.
-    pub fn default_socket(&self) -> PathBuf {
-        default_socket(&self.home)
-    }
-
 
     /// The lock that makes a daemon the only one of its home.
     pub fn lock(&self) -> PathBuf {
@@ -79,6 +88,10 @@ impl Paths {
     }
 }
 
+fn default_socket(home: &Path) -> PathBuf {
+    home.join("run").join("aetherd.sock")
+}
+
 /// The write-ahead log beside a database.
 pub fn log_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
@@ -88,10 +101,6 @@ pub fn log_of(database: &Path) -> PathBuf {
 
 /// Checks that a path fits a socket's address.
 pub fn check_socket_length(socket: &Path) -> Result<()> {
-fn default_socket(home: &Path) -> PathBuf {
-    home.join("run").join("aetherd.sock")
-}
-
     let bytes = socket.as_os_str().len();
     if bytes > MAX_SOCKET_PATH_BYTES {
         return Err(Error::Startup(format!(
@@ -139,6 +148,22 @@ mod tests {
         let nowhere = Environment { user_home: None, ..environment() };
         let error = Paths::resolve(&nowhere).expect_err("nowhere to go").to_string();
         assert!(error.contains("--home"), "{error}");
+    }
+
+    /// Whoever asks where to connect hears of it as the daemon would.
+    #[test]
+    fn a_path_that_no_daemon_could_use_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let bad = PathBuf::from(std::ffi::OsStr::from_bytes(b"/h\xff"));
+        let long = PathBuf::from(format!("/{}", "h".repeat(MAX_SOCKET_PATH_BYTES)));
+        for (said, says) in [
+            (Environment { home: Some(bad.clone()), ..environment() }, "--home"),
+            (Environment { socket: Some(bad), ..environment() }, "--socket"),
+            (Environment { home: Some(long), ..environment() }, "a socket's address holds"),
+        ] {
+            let error = Paths::resolve(&said).expect_err("no daemon could use it").to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

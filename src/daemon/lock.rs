@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
+use crate::transport::not_writable;
 
 /// How long a starter tries to get the lock.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -68,7 +69,7 @@ impl HomeLock {
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(|error| Error::io("opening the lock", &path, &error))?;
+            .map_err(|error| not_writable("opening the lock", &path, &error))?;
         match file.try_lock() {
             Ok(()) => {
                 // What an earlier holder wrote says nothing of this one.
@@ -84,7 +85,6 @@ impl HomeLock {
         }
     }
 
-    /// True while this run of the daemon, and not a successor of it, holds the lock.
     /// Returns who holds the lock: none where nobody does, and no name where the holder has not
     /// written one yet.
     pub fn holder(paths: &Paths) -> Result<Option<Option<LockInfo>>> {
@@ -107,6 +107,7 @@ impl HomeLock {
         Ok(Some(serde_json::from_str(&text).ok()))
     }
 
+    /// True while this run of the daemon, and not a successor of it, holds the lock.
     ///
     /// A daemon writes who it is before it serves, and the next holder begins by taking that away.
     /// So what the lock says is looked at first: the lock itself is taken, for a moment, only where

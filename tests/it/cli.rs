@@ -1,9 +1,12 @@
 //! The command line: what it prints, where, and with which exit code.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use aetherd::api::system::Limits;
@@ -40,6 +43,47 @@ fn endpoint_prints_where_to_connect_and_nothing_else() {
         .output()
         .expect("it runs");
     assert_eq!(out(&output), "/x/y.sock\n");
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_unset() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+    for name in ["AETHERD_HOME", "AETHERD_SOCKET", "AETHERD_LOG"] {
+        command.env(name, "");
+    }
+    let output = command.env("HOME", "/home/me").arg("endpoint").output().expect("it runs");
+    assert_eq!(out(&output), "/home/me/.rainy-aether/run/aetherd.sock\n", "{}", err(&output));
+}
+
+/// Each command says what `serve` would say of places that no daemon can use.
+#[test]
+fn places_that_no_daemon_can_use_are_told_by_every_command() {
+    let long = format!("/{}", "h".repeat(120));
+    for (home, says) in [
+        (OsStr::new(&long), "a socket's address holds"),
+        (OsStr::from_bytes(b"/h\xff"), "is not UTF-8; choose another --home"),
+    ] {
+        for arguments in [&["endpoint"][..], &["status"], &["stop"], &["call", "system.ping"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+            let command = command.env_remove("AETHERD_SOCKET").arg("--home").arg(home);
+            let output = command.args(arguments).output().expect("it runs");
+            assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+            assert!(err(&output).contains(says), "{arguments:?}: {}", err(&output));
+        }
+    }
+}
+
+#[test]
+fn the_help_tells_the_exit_codes_as_the_readme_does() {
+    let paragraph = |text: &str| {
+        let start = text.find("Exit codes:").expect("the exit codes are told");
+        let words = text[start..].split("\n\n").next().unwrap_or_default().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("there is a README");
+    let help = Command::new(env!("CARGO_BIN_EXE_aetherd")).arg("--help").output().expect("it runs");
+    assert_eq!(paragraph(&out(&help)), paragraph(&readme));
 }
 
 #[test]

@@ -198,6 +198,54 @@ fn a_socket_path_that_is_too_long_says_what_to_do() {
     assert!(!Path::new(&long).exists());
 }
 
+#[test]
+fn what_is_no_folder_is_refused_as_a_home() {
+    let home = Home::new();
+    let (file, link) = (home.path().join("file"), home.path().join("link"));
+    std::fs::write(&file, "").expect("a file");
+    std::os::unix::fs::symlink("/nowhere/at/all", &link).expect("a link");
+    for wrong in [&file, &link, &file.join("below")] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aetherd"));
+        let output = command.arg("serve").arg("--home").arg(wrong).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = said(&output);
+        assert!(said.contains("is not a folder") && said.contains("--home"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_the_database_is_refused_and_kept() {
+    let home = Home::new();
+    let folder = home.path().join("ide.db");
+    std::fs::create_dir(&folder).expect("a folder");
+    set_mode(&folder, 0o755);
+    let error = refused(&home, &[]);
+    assert!(error.contains("ide.db is not a file; move it away"), "{error}");
+    assert_eq!(mode(&folder), 0o755);
+}
+
+/// Runs as root only, since only root can be somebody else.
+#[test]
+fn a_database_of_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        say_skipped("a_database_of_another_user_is_refused", "root");
+        return;
+    }
+    let open = Home::new();
+    set_mode(open.path(), 0o755);
+    let binary = open.path().join("aetherd");
+    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+    set_mode(&binary, 0o755);
+    let home = Home::new();
+    std::fs::write(home.path().join("ide.db"), "").expect("a file");
+    std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).expect("an owner");
+    let mut command = std::process::Command::new(&binary);
+    command.arg("serve").arg("--home").arg(home.path()).current_dir("/").uid(NOBODY).gid(NOBODY);
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("ide.db belongs to another user (uid 0)"), "{}", said(&output));
+}
+
 /// The socket is made under a name of its own, which can be the longer one.
 #[test]
 fn a_folder_that_is_too_long_to_make_a_socket_in_says_what_to_do() {
