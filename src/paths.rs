@@ -24,7 +24,7 @@ pub struct Environment {
     pub working_folder: PathBuf,
 }
 
-/// Where everything lies. All paths are absolute.
+/// Where everything lies. All paths are absolute and UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     /// The home.
@@ -48,9 +48,23 @@ impl Paths {
         };
         let socket = match &environment.socket {
             Some(socket) => environment.working_folder.join(socket),
-            None => home.join("run").join("aetherd.sock"),
+            None => default_socket(&home),
         };
+        for (path, option) in [(&home, "--home"), (&socket, "--socket")] {
+            if path.to_str().is_none() {
+                return Err(Error::Startup(format!(
+                    "the path {} is not UTF-8; choose another {option}",
+                    path.display()
+                )));
+            }
+        }
+        check_socket_length(&socket)?;
         Ok(Self { home, socket })
+    }
+
+    /// The socket where no other was said.
+    pub fn default_socket(&self) -> PathBuf {
+        default_socket(&self.home)
     }
 
     /// The database.
@@ -72,6 +86,10 @@ impl Paths {
     pub fn backups(&self) -> PathBuf {
         self.home.join("backups")
     }
+}
+
+fn default_socket(home: &Path) -> PathBuf {
+    home.join("run").join("aetherd.sock")
 }
 
 /// The write-ahead log beside a database.
@@ -130,6 +148,22 @@ mod tests {
         let nowhere = Environment { user_home: None, ..environment() };
         let error = Paths::resolve(&nowhere).expect_err("nowhere to go").to_string();
         assert!(error.contains("--home"), "{error}");
+    }
+
+    /// Whoever asks where to connect hears of it as the daemon would.
+    #[test]
+    fn a_path_that_no_daemon_could_use_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let bad = PathBuf::from(std::ffi::OsStr::from_bytes(b"/h\xff"));
+        let long = PathBuf::from(format!("/{}", "h".repeat(MAX_SOCKET_PATH_BYTES)));
+        for (said, says) in [
+            (Environment { home: Some(bad.clone()), ..environment() }, "--home"),
+            (Environment { socket: Some(bad), ..environment() }, "--socket"),
+            (Environment { home: Some(long), ..environment() }, "a socket's address holds"),
+        ] {
+            let error = Paths::resolve(&said).expect_err("no daemon could use it").to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -5,10 +5,12 @@ mod endpoint;
 mod import;
 mod logging;
 mod output;
+mod running;
 mod serve;
 mod status;
 mod stop;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,8 +22,9 @@ use crate::paths::{Environment, Paths};
 
 /// The storage daemon of the Rainy Aether IDE.
 ///
-/// Exit codes: 0 done; 1 it failed, or the daemon answered with an error; 2 the command line is
-/// wrong; 3 no daemon answers.
+/// Exit codes: 0 done, also `stop` where no daemon runs; 1 it failed, or the daemon answered with an
+/// error, or an import is not complete; 2 the command line is wrong; 3 no daemon answers, or it gives
+/// no status.
 #[derive(Debug, Parser)]
 #[command(name = "aetherd", version, max_term_width = 100)]
 pub struct Cli {
@@ -34,18 +37,18 @@ pub struct Cli {
 /// The options of every command.
 #[derive(Debug, clap::Args)]
 struct Globals {
-    /// The folder of the data [default: ~/.rainy-aether]
-    #[arg(long, global = true, value_name = "DIR", env = "AETHERD_HOME")]
+    /// The folder of the data [env: AETHERD_HOME] [default: ~/.rainy-aether]
+    #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
-    /// The socket [default: run/aetherd.sock in the home]
-    #[arg(long, global = true, value_name = "PATH", env = "AETHERD_SOCKET")]
+    /// The socket [env: AETHERD_SOCKET] [default: run/aetherd.sock in the home]
+    #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Print JSON, for programs
     #[arg(long, global = true)]
     json: bool,
-    /// What to log: off, error, warn, info, debug, trace, or `target=level,…` [default: info for
-    /// serve, else warn]
-    #[arg(long, global = true, value_name = "LEVEL", env = "AETHERD_LOG")]
+    /// What to log: off, error, warn, info, debug, trace, or `target=level,…` [env: AETHERD_LOG]
+    /// [default: info for serve, else warn]
+    #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
     /// How to log
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
@@ -54,7 +57,7 @@ struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon until SIGTERM, SIGINT or `aetherd stop`
+    /// Run the daemon until SIGTERM, SIGINT, SIGHUP or `aetherd stop`
     Serve(serve::ServeArgs),
     /// Ask the daemon to end, and wait until it has
     Stop,
@@ -79,6 +82,8 @@ enum Failure {
     Usage(String),
     #[error("{0}")]
     Incomplete(String),
+    #[error("{0}")]
+    NoAnswer(String),
     #[error("writing the output failed: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -87,7 +92,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Client(ClientError::Unreachable { .. }) => 3,
+            Self::Client(ClientError::Unreachable { .. }) | Self::NoAnswer(_) => 3,
             _ => 1,
         }
     }
@@ -109,14 +114,22 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// Returns a variable of the environment. An empty one counts as unset, as in the XDG Base Directory
+/// Specification, which the parser of the command line would not have it.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 fn execute(cli: Cli) -> Result<(), Failure> {
     let Cli { globals, command } = cli;
     let default_level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
-    let level = globals.log.as_deref().unwrap_or(default_level);
+    let said =
+        globals.log.or_else(|| Some(variable("AETHERD_LOG")?.to_string_lossy().into_owned()));
+    let level = said.as_deref().unwrap_or(default_level);
     logging::start(level, globals.log_format).map_err(Failure::Usage)?;
     let paths = Paths::resolve(&Environment {
-        home: globals.home,
-        socket: globals.socket,
+        home: globals.home.or_else(|| variable("AETHERD_HOME").map(PathBuf::from)),
+        socket: globals.socket.or_else(|| variable("AETHERD_SOCKET").map(PathBuf::from)),
         user_home: directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned()),
         working_folder: std::env::current_dir()
             .map_err(|error| Error::Startup(format!("the working folder is gone: {error}")))?,

@@ -1,14 +1,16 @@
 //! `aetherd status`.
 
-use super::{Failure, output};
-use crate::api::system::{NoParams, Status};
-use crate::client::Client;
+use super::{Failure, output, running};
+use crate::api::system::{NoParams, Status, StatusReport};
+use crate::client::{Client, ClientError};
 use crate::model::time;
 use crate::paths::Paths;
 
 pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
-    let mut client = Client::connect(&paths.socket).await?;
-    let status = client.call::<Status>(&NoParams {}).await?;
+    let status = match ask(paths).await {
+        Err(error) if running::leaves_open(&error) => return Err(no_answer(paths, error)?),
+        answer => answer?,
+    };
     if as_json {
         return output::json(&status);
     }
@@ -52,6 +54,29 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
         output::line(&format!("{name:<12}{value}"))?;
     }
     Ok(())
+}
+
+async fn ask(paths: &Paths) -> Result<StatusReport, ClientError> {
+    Client::connect(&paths.socket).await?.call::<Status>(&NoParams {}).await
+}
+
+/// Says whether a daemon runs nevertheless.
+fn no_answer(paths: &Paths, error: ClientError) -> Result<Failure, Failure> {
+    let Some(holder) = running::holder(paths, &error)? else { return Ok(error.into()) };
+    let who = holder.map_or_else(
+        || "that starts or ends".to_owned(),
+        |holder| format!("(pid {}, version {})", holder.pid, holder.version),
+    );
+    let why = match error {
+        ClientError::Unreachable { socket, source } => {
+            format!("does not answer at {}: {source}", socket.display())
+        }
+        error => format!("gives no status: {error}"),
+    };
+    Ok(Failure::NoAnswer(format!(
+        "an aetherd {who} serves {}, but {why}; `aetherd stop` ends it",
+        paths.home.display()
+    )))
 }
 
 fn counted(count: impl Into<i128>, noun: &str) -> String {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Failure, output};
+use super::{Failure, output, running};
 use crate::api::system::{Greet, Hello, HelloParams, NoParams, Shutdown};
 use crate::client::{Client, ClientError};
-use crate::daemon::HomeLock;
+use crate::daemon::{self, HomeLock};
 use crate::error::Error;
 use crate::paths::Paths;
 
@@ -15,14 +15,12 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
-    let was_running = match Client::connect(&paths.socket).await {
-        Ok(mut client) => {
-            let daemon = client.call::<Greet>(&HelloParams::default()).await?;
-            client.call::<Shutdown>(&NoParams {}).await?;
-            wait_for_the_end(paths, &daemon).await?;
+    let was_running = match ask(paths).await {
+        Ok(daemon) => {
+            wait_for_the_end(&home_of(&daemon, paths), &daemon.instance_id).await?;
             true
         }
-        Err(ClientError::Unreachable { .. }) => false,
+        Err(error) if running::leaves_open(&error) => end_unasked(paths, error).await?,
         Err(error) => return Err(error.into()),
     };
     if as_json {
@@ -31,18 +29,49 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
     output::line(if was_running { "stopped" } else { "no daemon was running" })
 }
 
-/// Waits until the daemon has given up its home's lock: its database is closed and its socket gone.
-///
-/// Not until the lock is free: another daemon may have it by then.
-async fn wait_for_the_end(paths: &Paths, daemon: &Hello) -> Result<(), Failure> {
+/// Asks the daemon at the socket to end, and returns who it is.
+async fn ask(paths: &Paths) -> Result<Hello, ClientError> {
+    let mut client = Client::connect(&paths.socket).await?;
+    let daemon = client.call::<Greet>(&HelloParams::default()).await?;
+    client.call::<Shutdown>(&NoParams {}).await?;
+    Ok(daemon)
+}
+
+/// Ends the daemon that holds the home's lock though it cannot be asked; false where there is none.
+async fn end_unasked(paths: &Paths, error: ClientError) -> Result<bool, Failure> {
+    let Some(holder) = running::holder(paths, &error)? else {
+        return match error {
+            ClientError::Unreachable { .. } => Ok(false),
+            error => Err(error.into()),
+        };
+    };
+    let Some(holder) = holder else {
+        return Err(Error::Startup(format!(
+            "a daemon of {} starts or ends, and cannot be asked to stop yet; try again",
+            paths.home.display()
+        ))
+        .into());
+    };
+    daemon::ask_to_stop(holder.pid)?;
+    wait_for_the_end(paths, &holder.instance_id).await?;
+    Ok(true)
+}
+
+/// The paths of the daemon that answered: with `--socket` it may be that of another home.
+fn home_of(daemon: &Hello, paths: &Paths) -> Paths {
     let mut paths = paths.clone();
-    // With `--socket` it may be the daemon of another home. A path that is not UTF-8 is not told
-    // exactly, so it is taken only where it differs.
     if daemon.paths.home != paths.home.display().to_string() {
         paths.home = PathBuf::from(&daemon.paths.home);
     }
+    paths
+}
+
+/// Waits until the daemon has given up its home's lock: its database is closed and its socket gone.
+///
+/// Not until the lock is free: another daemon may have it by then.
+async fn wait_for_the_end(paths: &Paths, instance_id: &str) -> Result<(), Failure> {
     let deadline = Instant::now() + DEADLINE;
-    while HomeLock::is_held_by(&paths, &daemon.instance_id)? {
+    while HomeLock::is_held_by(paths, instance_id)? {
         if Instant::now() > deadline {
             return Err(Error::Startup(format!(
                 "the daemon did not end within {} seconds; see its log",

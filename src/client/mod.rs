@@ -21,6 +21,14 @@ pub enum ClientError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The socket may not be connected to.
+    #[error("cannot connect to {}: {source}; it belongs to another user", socket.display())]
+    Forbidden {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The connection broke; whether the call was carried out is unknown.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -80,9 +88,13 @@ struct ErrorData {
 impl Client {
     /// Connects to the daemon at a socket.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let stream = crate::transport::connect(socket)
-            .await
-            .map_err(|source| ClientError::Unreachable { socket: socket.to_owned(), source })?;
+        let stream = crate::transport::connect(socket).await.map_err(|source| {
+            let socket = socket.to_owned();
+            match source.kind() {
+                std::io::ErrorKind::PermissionDenied => ClientError::Forbidden { socket, source },
+                _ => ClientError::Unreachable { socket, source },
+            }
+        })?;
         let (reader, writer) = tokio::io::split(stream);
         Ok(Self { reader: BufReader::new(reader), writer, next_id: 0 })
     }

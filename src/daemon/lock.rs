@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
+use crate::transport::not_writable;
 
 /// How long a starter tries to get the lock.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -68,7 +69,7 @@ impl HomeLock {
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(|error| Error::io("opening the lock", &path, &error))?;
+            .map_err(|error| not_writable("opening the lock", &path, &error))?;
         match file.try_lock() {
             Ok(()) => {
                 // What an earlier holder wrote says nothing of this one.
@@ -84,6 +85,28 @@ impl HomeLock {
         }
     }
 
+    /// Returns who holds the lock: none where nobody does, and no name where the holder has not
+    /// written one yet.
+    pub fn holder(paths: &Paths) -> Result<Option<Option<LockInfo>>> {
+        let path = paths.lock();
+        let failed = |action, error| Err(Error::io(action, &path, &error));
+        let mut file = match File::open(&path) {
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return failed("opening the lock", error),
+            Ok(file) => file,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(None),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return failed("locking", error),
+        }
+        let mut text = String::new();
+        if let Err(error) = file.read_to_string(&mut text) {
+            return failed("reading the lock", error);
+        }
+        Ok(Some(serde_json::from_str(&text).ok()))
+    }
+
     /// True while this run of the daemon, and not a successor of it, holds the lock.
     ///
     /// A daemon writes who it is before it serves, and the next holder begins by taking that away.
@@ -93,7 +116,7 @@ impl HomeLock {
         let path = paths.lock();
         let failed = |action, error| Err(Error::io(action, &path, &error));
         let mut file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if is_absent(&error) => return Ok(false),
             Err(error) => return failed("opening the lock", error),
             Ok(file) => file,
         };
@@ -123,4 +146,9 @@ impl HomeLock {
             .and_then(|()| file.write_all(&text))
             .map_err(|error| Error::io("writing the lock", &self.path, &error))
     }
+}
+
+/// True where there is no such file, nor a folder for it.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

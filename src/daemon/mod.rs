@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 pub use lock::{HomeLock, LockInfo};
+pub use signals::ask_to_stop;
 
 use crate::api;
 use crate::config::Config;
@@ -104,7 +105,7 @@ impl Daemon {
     }
 }
 
-/// Starts a daemon and serves until SIGTERM, SIGINT or a client's `system.shutdown`.
+/// Starts a daemon and serves until SIGTERM, SIGINT, SIGHUP or a client's `system.shutdown`.
 pub async fn serve(config: &Config) -> Result<()> {
     let stop = signals::stop_requested()
         .map_err(|error| Error::Startup(format!("cannot listen for signals: {error}")))?;

@@ -165,7 +165,7 @@ fn decode<P: DeserializeOwned>(text: &str) -> Result<P> {
                 if let Some(problem) = half_pair_in(text).filter(|_| error.is_syntax()) {
                     return Error::invalid(parent, problem);
                 }
-                let problem = without_position(&error.to_string());
+                let problem = in_plain_words(without_position(&error.to_string()));
                 Error::invalid(named_field(&parent, &problem).unwrap_or(parent), problem)
             }
         }
@@ -185,6 +185,26 @@ fn named_field(parent: &str, problem: &str) -> Option<String> {
 /// Takes the line and column off an error: they point into the params, which the client never saw alone.
 fn without_position(message: &str) -> String {
     message.rsplit_once(" at line ").map_or(message, |(problem, _)| problem).to_owned()
+}
+
+/// Says what was expected in the words of JSON, where serde says it in Rust's.
+///
+/// It ends the text of a wrong type or value, after what was found: none of it is what a client sent.
+fn in_plain_words(problem: String) -> String {
+    let Some((found, expected)) = problem.rsplit_once(", expected ") else { return problem };
+    if !found.starts_with("invalid type: ") && !found.starts_with("invalid value: ") {
+        return problem;
+    }
+    let plain = match expected {
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" => format!("a whole number from 0 to {}", u64::MAX),
+        "i64" => format!("a whole number from {} to {}", i64::MIN, i64::MAX),
+        "a map" => "an object".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        _ if expected.starts_with("struct ") => "an object".to_owned(),
+        _ => return problem,
+    };
+    format!("{found}, expected {plain}")
 }
 
 fn paths(server: &Server) -> api::system::Paths {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jsonrpsee_types::ErrorObjectOwned;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -75,6 +75,9 @@ pub fn parse(frame: &[u8]) -> Incoming<'_> {
         return Incoming::Single(invalid("null", ErrorKind::ParseError, "the frame is not UTF-8"));
     };
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    if text.is_empty() {
+        return Incoming::Single(invalid("null", ErrorKind::ParseError, "the frame is empty"));
+    }
     if text.starts_with('[') {
         return parse_batch(text);
     }
@@ -149,7 +152,7 @@ fn parse_entry(text: &str) -> Entry<'_> {
         Err(error) => {
             return match serde_json::from_str::<IgnoredAny>(text) {
                 Err(_) => not_json(&error),
-                Ok(_) => not_a_request(),
+                Ok(_) => doubled_member(text).unwrap_or_else(not_a_request),
             };
         }
     };
@@ -197,6 +200,56 @@ fn not_json(error: &serde_json::Error) -> Entry<'static> {
         ErrorKind::ParseError,
         &format!("the frame is not JSON (line {}, column {})", error.line(), error.column()),
     )
+}
+
+/// How often an object has each member of a request, and the id where it has one alone.
+#[derive(Default)]
+struct Members<'a> {
+    counts: [usize; MEMBERS.len()],
+    id: Option<&'a RawValue>,
+}
+
+/// The members of a request.
+const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a request")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value::<&RawValue>()?;
+            if let Some(at) = MEMBERS.iter().position(|member| *member == name) {
+                members.counts[at] += 1;
+            }
+            if name == "id" {
+                members.id = Some(value);
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Answers a request that has a member more than once; with its id, where that is not the one.
+fn doubled_member(text: &str) -> Option<Entry<'static>> {
+    let members = serde_json::from_str::<Members<'_>>(text).ok()?;
+    let at = members.counts.iter().position(|count| *count > 1)?;
+    let has_one_id = members.counts[MEMBERS.iter().position(|member| *member == "id")?] == 1;
+    let id = members.id.map(RawValue::get).filter(|id| has_one_id && is_id(id));
+    let problem = format!("the request has the member {} more than once", MEMBERS[at]);
+    Some(invalid(id.unwrap_or("null"), ErrorKind::InvalidRequest, &problem))
 }
 
 fn not_a_request() -> Entry<'static> {

@@ -60,8 +60,15 @@ pub struct Store {
 impl Store {
     /// Opens the database, creates or migrates its tables, and starts the writer and the readers.
     ///
-    /// Blocks; call it before serving. A file that holds data is backed up before it is migrated.
+    /// Blocks; call it before serving. A file that holds data is backed up before it is migrated; one
+    /// that is not ours is refused.
     pub fn open(options: &StoreOptions) -> Result<Self> {
+        migrations::recognise::refuse_by_header(options)?;
+        Self::open_recognised(options)
+            .map_err(|error| migrations::recognise::name_the_file(options, error))
+    }
+
+    fn open_recognised(options: &StoreOptions) -> Result<Self> {
         let engine: Arc<dyn Engine> = engine::open(options.engine, &options.database)?;
         let mut connection = engine.connect()?;
         migrations::run(connection.as_mut(), options)?;

@@ -90,9 +90,9 @@ impl Readers {
                 }
             };
             match catch_unwind(AssertUnwindSafe(|| read(connection, work))) {
-                Ok(result) => {
+                Ok((result, is_sound)) => {
                     let _ = reply.send(result);
-                    end_transaction(connection)
+                    is_sound && end_transaction(connection)
                 }
                 // Dropping the sender tells that it panicked.
                 Err(_) => false,
@@ -143,13 +143,17 @@ fn serve(
     }
 }
 
-/// Reads in one snapshot, which `end_transaction` ends.
+/// Reads in one snapshot, which `end_transaction` ends where the connection is still sound.
 fn read<T>(
     connection: &mut dyn Connection,
     work: impl FnOnce(&mut ReadTx<'_>) -> Result<T>,
-) -> Result<T> {
-    connection.execute("BEGIN", &[])?;
-    work(&mut ReadTx::new(connection))
+) -> (Result<T>, bool) {
+    if let Err(error) = connection.execute("BEGIN", &[]) {
+        return (Err(error), true);
+    }
+    let mut tx = ReadTx::new(connection);
+    let result = work(&mut tx);
+    (result, tx.is_sound())
 }
 
 /// Ends the snapshot, and returns whether the connection can be used again. An open snapshot
@@ -200,6 +204,35 @@ mod tests {
         fn is_autocommit(&self) -> Result<bool> {
             Ok(!self.open)
         }
+    }
+
+    /// A connection whose every statement but BEGIN panics.
+    struct Panicking;
+
+    impl Connection for Panicking {
+        fn execute(&mut self, sql: &'static str, _: &[Value<'_>]) -> Result<u64> {
+            assert_eq!(sql, "BEGIN");
+            Ok(0)
+        }
+
+        fn query(&mut self, _: &'static str, _: &[Value<'_>], _: &mut EachRow<'_>) -> Result<()> {
+            panic!("a damaged page");
+        }
+
+        fn run(&mut self, _: &str, _: &mut EachRow<'_>) -> Result<()> {
+            panic!("a damaged page");
+        }
+
+        fn is_autocommit(&self) -> Result<bool> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn a_check_that_panics_finds_a_problem_and_ends_its_connection() {
+        let (problems, is_sound) = read(&mut Panicking, |tx| tx.integrity_problems());
+        assert_eq!(problems.expect("the check has a result").len(), 1);
+        assert!(!is_sound);
     }
 
     #[test]

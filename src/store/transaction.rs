@@ -3,6 +3,7 @@
 //! Neither begins nor commits. The types say what a function may do.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::engine::{Connection, Row, Value};
 use crate::error::{Error, Result};
@@ -10,11 +11,12 @@ use crate::error::{Error, Result};
 /// A snapshot that can be read.
 pub struct ReadTx<'a> {
     connection: &'a mut dyn Connection,
+    is_sound: bool,
 }
 
 impl<'a> ReadTx<'a> {
     pub(super) fn new(connection: &'a mut dyn Connection) -> Self {
-        Self { connection }
+        Self { connection, is_sound: true }
     }
 
     /// Runs a query and hands on each row until told to stop.
@@ -60,8 +62,20 @@ impl<'a> ReadTx<'a> {
     }
 
     /// Has the engine check the whole file.
+    ///
+    /// Where it panics over what it reads, that is a problem that was found; the connection is not
+    /// used again then.
     pub fn integrity_problems(&mut self) -> Result<Vec<String>> {
-        super::engine::integrity_problems(self.connection)
+        let check = AssertUnwindSafe(|| super::engine::integrity_problems(self.connection));
+        catch_unwind(check).unwrap_or_else(|_| {
+            self.is_sound = false;
+            Ok(vec!["the engine panicked over what it read; the log says where".to_owned()])
+        })
+    }
+
+    /// False where the connection may be half way through something.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_sound
     }
 }
 

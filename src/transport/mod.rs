@@ -4,4 +4,6 @@
 mod unix;
 
 #[cfg(unix)]
+pub(crate) use unix::not_writable;
+#[cfg(unix)]
 pub use unix::{Listener, ReadHalf, Stream, WriteHalf, connect, prepare_home};

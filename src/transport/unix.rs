@@ -179,26 +179,79 @@ async fn clear_stale(socket: &Path) -> Result<()> {
 /// lost with it.
 pub fn prepare_home(paths: &Paths) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    check_home(&paths.home)?;
+    let database = paths.database();
+    for file in [crate::paths::log_of(&database), database] {
+        close_to_others(&file)?;
+    }
     let missing: Vec<&Path> =
         paths.home.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::create_dir_all(&paths.home)
-        .map_err(|error| Error::io("creating the home", &paths.home, &error))?;
+        .map_err(|error| not_writable("creating the home", &paths.home, &error))?;
     for parent in missing.into_iter().filter_map(Path::parent) {
         File::open(parent)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| Error::io("flushing the folder", parent, &error))?;
     }
-    secure_folder(&paths.run_folder())?;
-    let database = paths.database();
-    for file in [crate::paths::log_of(&database), database] {
-        match std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("closing to other users", &file, &error));
-            }
-            _ => {}
-        }
+    secure_folder(&paths.run_folder())
+}
+
+/// Refuses a home that exists and is no folder, or a link that leads nowhere.
+fn check_home(home: &Path) -> Result<()> {
+    let leads_nowhere = || home.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    let is_wrong = match home.metadata() {
+        Ok(found) => !found.is_dir(),
+        Err(error) => error.kind() == io::ErrorKind::NotADirectory || leads_nowhere(),
+    };
+    if !is_wrong {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::Startup(format!(
+        "the home {} is not a folder, or is a link that leads to none; choose another --home",
+        home.display()
+    )))
+}
+
+/// Closes the database, or its log, to other users; refuses what is no file of the user's own.
+fn close_to_others(file: &Path) -> Result<()> {
+    let found = match file.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|error| Error::io("looking at", file, &error))?,
+    };
+    if !found.is_file() {
+        return Err(Error::Startup(format!(
+            "{} is not a file; move it away, or choose another --home",
+            file.display()
+        )));
+    }
+    let user = geteuid();
+    if found.uid() != user.as_raw() && !user.is_root() {
+        return Err(Error::Startup(format!(
+            "{} belongs to another user (uid {}); give it to yourself with `chown`, or choose \
+             another --home",
+            file.display(),
+            found.uid()
+        )));
+    }
+    if found.mode() & 0o777 == 0o600 {
+        return Ok(());
+    }
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| not_writable("closing to other users", file, &error))
+}
+
+/// Says that nothing can be written there, where the error is that; else what failed.
+pub(crate) fn not_writable(action: &str, path: &Path, error: &io::Error) -> Error {
+    let problem = match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only",
+        io::ErrorKind::PermissionDenied => "the user may not write there",
+        _ => return Error::io(action, path, error),
+    };
+    Error::Startup(format!(
+        "{action} {} failed: {problem}; make it writable, or choose another place with \
+         --home or --socket",
+        path.display()
+    ))
 }
 
 /// Makes the socket's folder, or checks that it is a folder of the user's that is closed to others.
@@ -208,7 +261,7 @@ fn secure_folder(folder: &Path) -> Result<()> {
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(|error| Error::io("creating the folder", folder, &error)),
+            .map_err(|error| not_writable("creating the folder", folder, &error)),
         Err(error) => Err(Error::io("looking at", folder, &error)),
         Ok(found) if !found.is_dir() => Err(Error::Startup(format!(
             "{} is not a folder (a link does not count); choose another --socket",
@@ -226,5 +279,28 @@ fn secure_folder(folder: &Path) -> Result<()> {
             found.mode() & 0o7777
         ))),
         Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_cannot_be_written_says_why_and_what_to_do() {
+        let said = |errno: rustix::io::Errno| {
+            not_writable("opening", Path::new("/a/home"), &errno.into()).to_string()
+        };
+        for (errno, says) in [
+            (rustix::io::Errno::ROFS, "read-only"),
+            (rustix::io::Errno::ACCESS, "may not write"),
+            (rustix::io::Errno::PERM, "may not write"),
+        ] {
+            let text = said(errno);
+            for part in ["opening /a/home", says, "--home"] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+        assert!(said(rustix::io::Errno::IO).starts_with("storage failed: opening /a/home"));
     }
 }

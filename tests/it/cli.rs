@@ -1,15 +1,21 @@
 //! The command line: what it prints, where, and with which exit code.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::{Output, Stdio};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use aetherd::api::system::Limits;
 use aetherd::daemon::{HomeLock, LockInfo};
+use aetherd::model::limits::MAX_CONNECTIONS;
 use aetherd::paths::Paths;
 use serde_json::{Value, json};
 
-use crate::support::Home;
+use crate::support::{Home, NOBODY, say_skipped};
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
     home.command().args(arguments).output().expect("the binary runs")
@@ -37,6 +43,47 @@ fn endpoint_prints_where_to_connect_and_nothing_else() {
         .output()
         .expect("it runs");
     assert_eq!(out(&output), "/x/y.sock\n");
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_unset() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+    for name in ["AETHERD_HOME", "AETHERD_SOCKET", "AETHERD_LOG"] {
+        command.env(name, "");
+    }
+    let output = command.env("HOME", "/home/me").arg("endpoint").output().expect("it runs");
+    assert_eq!(out(&output), "/home/me/.rainy-aether/run/aetherd.sock\n", "{}", err(&output));
+}
+
+/// Each command says what `serve` would say of places that no daemon can use.
+#[test]
+fn places_that_no_daemon_can_use_are_told_by_every_command() {
+    let long = format!("/{}", "h".repeat(120));
+    for (home, says) in [
+        (OsStr::new(&long), "a socket's address holds"),
+        (OsStr::from_bytes(b"/h\xff"), "is not UTF-8; choose another --home"),
+    ] {
+        for arguments in [&["endpoint"][..], &["status"], &["stop"], &["call", "system.ping"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+            let command = command.env_remove("AETHERD_SOCKET").arg("--home").arg(home);
+            let output = command.args(arguments).output().expect("it runs");
+            assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+            assert!(err(&output).contains(says), "{arguments:?}: {}", err(&output));
+        }
+    }
+}
+
+#[test]
+fn the_help_tells_the_exit_codes_as_the_readme_does() {
+    let paragraph = |text: &str| {
+        let start = text.find("Exit codes:").expect("the exit codes are told");
+        let words = text[start..].split("\n\n").next().unwrap_or_default().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("there is a README");
+    let help = Command::new(env!("CARGO_BIN_EXE_aetherd")).arg("--help").output().expect("it runs");
+    assert_eq!(paragraph(&out(&help)), paragraph(&readme));
 }
 
 #[test]
@@ -155,6 +202,86 @@ fn stop_does_not_wait_for_a_successor() {
     assert!(HomeLock::is_held_by(&paths, "the next").expect("it can be asked"));
 }
 
+/// The lock is held, so a daemon runs, and its process id stands in the lock.
+#[test]
+fn a_daemon_without_its_socket_is_seen_and_ended() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    std::fs::remove_file(home.socket()).expect("the socket is deleted");
+
+    let output = run(&home, &["status"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), ""));
+    let pid = format!("pid {}", daemon.pid());
+    assert!(err(&output).contains(&pid), "{}", err(&output));
+
+    // Somebody else's socket is no reason to end this daemon.
+    let other = home.path().join("other.sock").display().to_string();
+    let output = run(&home, &["--socket", &other, "stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&home.socket().display().to_string()), "{}", err(&output));
+
+    let output = run(&home, &["stop"]);
+    assert_eq!(
+        (output.status.code(), out(&output).as_str()),
+        (Some(0), "stopped\n"),
+        "{}",
+        err(&output)
+    );
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+}
+
+#[test]
+fn a_daemon_whose_connections_are_all_taken_is_seen_and_ended() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let taken: Vec<_> = (0..MAX_CONNECTIONS).map(|_| daemon.client()).collect();
+
+    let output = run(&home, &["status"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), ""));
+    let pid = format!("pid {}", daemon.pid());
+    let said = err(&output);
+    assert!(said.contains(&pid) && said.contains("too many connections"), "{said}");
+
+    let output = run(&home, &["stop"]);
+    assert_eq!(
+        (output.status.code(), out(&output).as_str()),
+        (Some(0), "stopped\n"),
+        "{}",
+        err(&output)
+    );
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+    drop(taken);
+}
+
+/// Runs as root only, since only root can be somebody else.
+#[test]
+fn the_daemon_of_another_user_is_not_said_to_be_absent() {
+    if !rustix::process::geteuid().is_root() {
+        say_skipped("the_daemon_of_another_user_is_not_said_to_be_absent", "root");
+        return;
+    }
+    let open = Home::new();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let binary = open.path().join("aetherd");
+    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+    let home = Home::new();
+    let daemon = home.start();
+    for command in ["stop", "status"] {
+        let output = Command::new(&binary)
+            .arg("--home")
+            .arg(home.path())
+            .arg(command)
+            .current_dir("/")
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .expect("it runs");
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""), "{command}");
+        assert!(err(&output).contains("another user"), "{}", err(&output));
+    }
+    assert!(daemon.client().call("system.ping", json!({})).is_object());
+}
+
 /// With `--socket` alone the daemon may be that of another home, whose end is waited for.
 #[test]
 fn stop_waits_for_the_daemon_at_the_socket_whatever_its_home() {
@@ -184,6 +311,70 @@ fn status_is_for_people_and_for_programs() {
     let status: Value =
         serde_json::from_str(&out(&run(&home, &["--json", "status"]))).expect("JSON");
     assert_eq!(status["engine"], "turso");
+}
+
+/// Runs a command whose standard output is a terminal, which Python has the calls for.
+#[test]
+fn a_call_is_indented_on_a_terminal() {
+    const ON_A_TERMINAL: &str =
+        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    if !Command::new("python3").arg("--version").output().is_ok_and(|ran| ran.status.success()) {
+        say_skipped("a_call_is_indented_on_a_terminal", "python3");
+        return;
+    }
+    let home = Home::new();
+    let daemon = home.start();
+    daemon.client().call("settings.set", json!({"key": "k", "value": {"a": [1.50]}}));
+    let output = Command::new("python3")
+        .args(["-c", ON_A_TERMINAL, env!("CARGO_BIN_EXE_aetherd"), "--home"])
+        .arg(home.path())
+        .args(["call", "settings.get", r#"{"key": "k"}"#])
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output).replace('\r', "");
+    assert!(text.contains("\n  \"value\": {\n    \"a\": [\n      1.5\n"), "{text}");
+    let plain = out(&run(&home, &["call", "settings.get", r#"{"key": "k"}"#]));
+    assert_eq!(plain.lines().count(), 1, "{plain}");
+}
+
+/// What the check cannot read is what it has found.
+#[test]
+fn a_check_of_a_damaged_file_says_what_it_found() {
+    const PAGE: usize = 4096;
+    for engine in ["turso", "sqlite"] {
+        let home = Home::new();
+        let mut daemon = home.start_with(&["--engine", engine]);
+        let mut client = daemon.client();
+        client.call("session.start", json!({"id": "s", "kind": "chat"}));
+        for _ in 0..200 {
+            client.call(
+                "message.append",
+                json!({"session_id": "s", "role": "user", "content": "c".repeat(3000)}),
+            );
+        }
+        client.call("system.shutdown", json!({}));
+        assert_eq!(daemon.wait().code(), Some(0));
+
+        let path = home.path().join("ide.db");
+        let mut bytes = std::fs::read(&path).expect("a file");
+        let pages = bytes.len() / PAGE;
+        let mut random = fastrand::Rng::with_seed(7);
+        let middle = pages / 3 * PAGE..pages * 2 / 3 * PAGE;
+        bytes[middle].iter_mut().for_each(|byte| *byte = random.u8(..));
+        std::fs::write(&path, bytes).expect("damaged");
+
+        let daemon = home.start_with(&["--engine", engine]);
+        let mut client = daemon.client();
+        for _ in 0..2 {
+            let report = client.call("system.check", json!({}));
+            assert_eq!(report["ok"], false, "{engine}: {report}");
+            assert!(!report["problems"].as_array().expect("a list").is_empty(), "{report}");
+        }
+        // It lives on.
+        assert!(client.call("system.status", json!({})).is_object());
+    }
 }
 
 #[test]

@@ -240,6 +240,37 @@ fn the_specifications_examples_hold_on_every_framing() {
 }
 
 #[test]
+fn a_member_that_is_there_twice_is_named_with_the_id_where_that_is_known() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    for (sent, id, member) in [
+        (r#"{"jsonrpc": "2.0", "id": 1, "id": 2, "method": "system.ping"}"#, Value::Null, "id"),
+        (
+            r#"{"jsonrpc": "2.0", "id": 1, "method": "system.ping", "m\u0065thod": "a"}"#,
+            json!(1),
+            "method",
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "id": "a", "params": {}, "method": "system.ping", "params": {}}"#,
+            json!("a"),
+            "params",
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "jsonrpc": "2.0", "method": "system.ping"}"#,
+            Value::Null,
+            "jsonrpc",
+        ),
+    ] {
+        client.send(sent);
+        let reply = client.receive();
+        assert_eq!(essence(&reply), json!({"id": id, "error": -32600}), "{sent}");
+        let message = reply["error"]["message"].as_str().expect("a text");
+        assert!(message.contains(&format!("member {member} more than once")), "{sent}: {message}");
+    }
+}
+
+#[test]
 fn notifications_are_carried_out_and_not_answered_on_every_framing() {
     let home = Home::new();
     let daemon = home.start();
@@ -316,6 +347,7 @@ fn bare_newlines_in_headers_are_told() {
 
 #[test]
 fn an_error_in_params_names_the_field_and_what_was_expected() {
+    const WHOLE_NUMBER: &str = "expected a whole number from 0 to 4294967295";
     let home = Home::new();
     let daemon = home.start();
     let mut client = daemon.client();
@@ -329,8 +361,14 @@ fn an_error_in_params_names_the_field_and_what_was_expected() {
             "duplicate",
         ),
         ("system.hello", r#"{"client": {"name": 5}}"#, "client.name", "expected a string"),
-        ("history.recent", r#"{"session_id": "s", "limit": 10.0}"#, "limit", "expected u32"),
-        ("session.list", r#"{"limit": "10"}"#, "limit", "expected u32"),
+        ("system.hello", r#"{"client": 5}"#, "client", "integer `5`, expected an object"),
+        ("history.recent", r#"{"session_id": "s", "limit": 10.0}"#, "limit", WHOLE_NUMBER),
+        (
+            "session.list",
+            r#"{"limit": ", expected u32"}"#,
+            "limit",
+            r#"string ", expected u32", expected a whole number from 0 to 4294967295"#,
+        ),
     ] {
         client.send(&format!(
             r#"{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {params}}}"#
@@ -368,6 +406,11 @@ fn http_says_what_is_wrong_with_a_request() {
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
             400,
             "Sec-WebSocket-Key",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n",
+            200,
+            "the frame is empty",
         ),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 1\r\n\r\n{",

@@ -18,7 +18,7 @@ use serde_json::json;
 
 #[cfg(target_os = "linux")]
 use crate::support::FlushShim;
-use crate::support::{Home, LineClient, error_kind, request, runtime, say_skipped};
+use crate::support::{Home, LineClient, NOBODY, error_kind, request, runtime, say_skipped};
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).expect("it exists").mode() & 0o7777
@@ -78,9 +78,13 @@ fn daemons_that_race_for_a_home_leave_one() {
 
 #[test]
 fn signals_end_it_with_0_after_a_drain() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let home = Home::new();
         let mut daemon = home.start();
+        if signal == Signal::HUP && ignores_hang_ups(daemon.pid()) {
+            say_skipped("signals_end_it_with_0_after_a_drain: SIGHUP", "a run without nohup");
+            continue;
+        }
         let mut client = daemon.client();
         client.call("session.start", json!({"id": "s", "kind": "chat"}));
         let params = json!({"session_id": "s", "role": "user", "content": "c".repeat(800)});
@@ -102,6 +106,28 @@ fn signals_end_it_with_0_after_a_drain() {
         let count = &daemon.client().call("session.get", json!({"id": "s"}))["message_count"];
         assert_eq!(*count, replies, "each write that stands was answered");
     }
+}
+
+/// True where the process was started with SIGHUP ignored, as by `nohup`. Linux alone tells it.
+fn ignores_hang_ups(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    mask.is_some_and(|mask| u64::from_str_radix(mask, 16).expect("a mask") & 1 == 1)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn under_nohup_it_outlives_its_terminal() {
+    let home = Home::new();
+    let mut command = std::process::Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_aetherd")).arg("--home").arg(home.path()).arg("serve");
+    let mut daemon = home.start_command(command);
+    daemon.signal(Signal::HUP);
+    assert!(daemon.client().call("system.ping", json!({})).is_object());
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = home.log();
+    assert!(log.contains("SIGTERM") && !log.contains("SIGHUP"), "{log}");
 }
 
 /// What arrived before the end is answered too, so that a client knows what was not carried out.
@@ -208,6 +234,54 @@ fn a_socket_path_that_is_too_long_says_what_to_do() {
     assert!(!Path::new(&long).exists());
 }
 
+#[test]
+fn what_is_no_folder_is_refused_as_a_home() {
+    let home = Home::new();
+    let (file, link) = (home.path().join("file"), home.path().join("link"));
+    std::fs::write(&file, "").expect("a file");
+    std::os::unix::fs::symlink("/nowhere/at/all", &link).expect("a link");
+    for wrong in [&file, &link, &file.join("below")] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aetherd"));
+        let output = command.arg("serve").arg("--home").arg(wrong).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = said(&output);
+        assert!(said.contains("is not a folder") && said.contains("--home"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_the_database_is_refused_and_kept() {
+    let home = Home::new();
+    let folder = home.path().join("ide.db");
+    std::fs::create_dir(&folder).expect("a folder");
+    set_mode(&folder, 0o755);
+    let error = refused(&home, &[]);
+    assert!(error.contains("ide.db is not a file; move it away"), "{error}");
+    assert_eq!(mode(&folder), 0o755);
+}
+
+/// Runs as root only, since only root can be somebody else.
+#[test]
+fn a_database_of_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        say_skipped("a_database_of_another_user_is_refused", "root");
+        return;
+    }
+    let open = Home::new();
+    set_mode(open.path(), 0o755);
+    let binary = open.path().join("aetherd");
+    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+    set_mode(&binary, 0o755);
+    let home = Home::new();
+    std::fs::write(home.path().join("ide.db"), "").expect("a file");
+    std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).expect("an owner");
+    let mut command = std::process::Command::new(&binary);
+    command.arg("serve").arg("--home").arg(home.path()).current_dir("/").uid(NOBODY).gid(NOBODY);
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("ide.db belongs to another user (uid 0)"), "{}", said(&output));
+}
+
 /// The socket is made under a name of its own, which can be the longer one.
 #[test]
 fn a_folder_that_is_too_long_to_make_a_socket_in_says_what_to_do() {
@@ -299,7 +373,6 @@ fn new_files_are_flushed_with_their_folders() {
 /// Runs as root only, since only root can be somebody else.
 #[test]
 fn another_user_is_refused_and_root_is_not() {
-    const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         say_skipped("another_user_is_refused_and_root_is_not", "root");
         return;

@@ -25,6 +25,13 @@ fn backups(home: &Home) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
+fn files(home: &Home) -> Vec<String> {
+    let entries = std::fs::read_dir(home.path()).expect("a folder");
+    entries
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect()
+}
+
 fn texts(file: &Path, sql: &str) -> Vec<String> {
     let file = rusqlite::Connection::open(file).expect("SQLite opens it");
     let mut statement = file.prepare(sql).expect("a query");
@@ -348,6 +355,92 @@ fn a_newer_database_is_refused_with_both_versions() {
             texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"),
             [(CURRENT_VERSION + 1).to_string()]
         );
+    }
+}
+
+/// The engine would switch the journal's mode, and make a log, before it is asked for the version.
+#[test]
+fn a_newer_database_is_refused_before_a_byte_of_it_changes() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let path = home.path().join("ide.db");
+        let file = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        file.execute_batch("CREATE TABLE settings (scope TEXT); PRAGMA user_version = 7;")
+            .expect("a newer database");
+        drop(file);
+        let before = std::fs::read(&path).expect("a file");
+        let error = Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
+        assert!(error.contains("version 7"), "{error}");
+        assert!(std::fs::read(&path).expect("a file") == before, "{engine:?}");
+        assert_eq!(files(&home), ["ide.db"], "{engine:?}");
+    }
+}
+
+/// With a log the file's own header may be of an earlier version than the database.
+#[test]
+fn a_version_that_stands_in_the_log_alone_counts() {
+    for engine in ENGINES {
+        let (home, writing) = (Home::new(), Home::new());
+        let file =
+            rusqlite::Connection::open(writing.path().join("ide.db")).expect("SQLite opens it");
+        file.execute_batch(
+            "PRAGMA user_version = 7; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE settings (key TEXT, value TEXT); PRAGMA user_version = 0;",
+        )
+        .expect("an older version in the log");
+        // Copied while it is open, since the last to close it empties the log.
+        for name in ["ide.db", "ide.db-wal"] {
+            std::fs::copy(writing.path().join(name), home.path().join(name)).expect("a copy");
+        }
+        drop(file);
+        runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
+    }
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_kept() {
+    for engine in ENGINES {
+        for (made, says) in [
+            ("CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('a');", "bookmarks"),
+            ("CREATE TABLE foo (a); PRAGMA user_version = 1;", "foo"),
+            // Names that anybody may use, with other columns or among other tables.
+            ("CREATE TABLE settings (name TEXT, value TEXT);", "name, value"),
+            ("CREATE TABLE settings (key TEXT, value TEXT); CREATE TABLE urls (a);", "urls"),
+            ("CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = -3;", "version is -3"),
+        ] {
+            let home = Home::new();
+            let path = home.path().join("ide.db");
+            let file = rusqlite::Connection::open(&path).expect("SQLite opens it");
+            file.execute_batch(made).expect("a foreign database");
+            drop(file);
+            let tables = "SELECT name || sql FROM sqlite_schema ORDER BY name";
+            let before = texts(&path, tables);
+            let error =
+                Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
+            for part in [says, "move it away", &path.display().to_string()] {
+                assert!(error.contains(part), "{engine:?}, {made}: {error}");
+            }
+            assert_eq!(texts(&path, tables), before, "{engine:?}, {made}");
+            assert!(backups(&home).is_empty(), "{engine:?}, {made}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_with_what_to_do() {
+    for engine in ENGINES {
+        for bytes in [&b"x"[..], &[b'x'; 8192], b"SQLite format 3\0"] {
+            let home = Home::new();
+            let path = home.path().join("ide.db");
+            std::fs::write(&path, bytes).expect("a file");
+            let error =
+                Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
+            for part in ["is not a database", "move it away", &path.display().to_string()] {
+                assert!(error.contains(part), "{engine:?}: {error}");
+            }
+            assert_eq!(std::fs::read(&path).expect("a file"), bytes);
+            assert_eq!(files(&home), ["ide.db"]);
+        }
     }
 }
 

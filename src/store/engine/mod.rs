@@ -197,14 +197,23 @@ pub fn scalar(connection: &mut dyn Connection, sql: &str) -> Result<Option<Cell>
 }
 
 /// Runs the engine's own check of the whole file and returns what it found.
+///
+/// What the engine cannot read is a problem that was found, not a failure of the check.
 pub fn integrity_problems(connection: &mut dyn Connection) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    connection.run("PRAGMA integrity_check", &mut |row| {
+    let checked = connection.run("PRAGMA integrity_check", &mut |row| {
         let line = row.text()?;
         if line != "ok" {
             problems.push(line);
         }
         Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(problems)
+    });
+    match checked {
+        Ok(()) => Ok(problems),
+        Err(error @ (Error::Damaged(_) | Error::Storage(_))) => {
+            problems.push(format!("the check could not go on: {error}"));
+            Ok(problems)
+        }
+        Err(error) => Err(error),
+    }
 }

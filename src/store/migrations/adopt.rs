@@ -11,9 +11,14 @@ use crate::error::{Error, Result};
 use crate::model::{FolderPath, Json, JsonObject, Role, time};
 use crate::store::engine::{self, Cell, Connection, Value};
 
-/// The tables of the agreed schema.
-const AGREED: &[&str] =
-    &["settings", "projects", "agent_sessions", "agent_messages", "agent_edits"];
+/// The tables of the agreed schema, with the columns by which the IDE's are known.
+pub(super) const AGREED: &[(&str, &[&str])] = &[
+    ("settings", &["key", "value"]),
+    ("projects", &["id", "name", "path", "created_at"]),
+    ("agent_sessions", &["id", "project_id", "kind", "created_at"]),
+    ("agent_messages", &["id", "session_id", "role", "index_in_session", "content", "created_at"]),
+    ("agent_edits", &["id", "session_id", "file_path", "kind", "diff", "created_at"]),
+];
 
 /// Its indexes, which ours replace.
 const OLD_INDEXES: &[&str] = &[
@@ -30,8 +35,11 @@ const RECOVERED: &str = "recovered";
 
 /// Copies the old tables into the new schema.
 pub(super) fn run(connection: &mut dyn Connection, schema: &str, tables: &[String]) -> Result<()> {
-    let agreed: Vec<&str> =
-        AGREED.iter().copied().filter(|name| tables.iter().any(|table| table == name)).collect();
+    let agreed: Vec<&str> = AGREED
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| tables.iter().any(|table| table == name))
+        .collect();
     for index in OLD_INDEXES {
         engine::run(connection, &format!("DROP INDEX IF EXISTS {index}"))?;
     }
@@ -65,12 +73,7 @@ pub(super) fn run(connection: &mut dyn Connection, schema: &str, tables: &[Strin
 type OldRow = HashMap<String, Cell>;
 
 fn read_all(connection: &mut dyn Connection, table: &str) -> Result<Vec<OldRow>> {
-    let mut columns = Vec::new();
-    connection.run(&format!("PRAGMA table_info({table})"), &mut |row| {
-        row.cell()?;
-        columns.push(row.text()?);
-        Ok(ControlFlow::Continue(()))
-    })?;
+    let columns = columns_of(connection, table)?;
     let mut rows = Vec::new();
     let list = columns.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     connection.run(&format!("SELECT {list} FROM {table} ORDER BY rowid"), &mut |row| {
@@ -82,6 +85,17 @@ fn read_all(connection: &mut dyn Connection, table: &str) -> Result<Vec<OldRow>>
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(rows)
+}
+
+/// Returns the names of a table's columns.
+pub(super) fn columns_of(connection: &mut dyn Connection, table: &str) -> Result<Vec<String>> {
+    let mut columns = Vec::new();
+    connection.run(&format!("PRAGMA table_info({table})"), &mut |row| {
+        row.cell()?;
+        columns.push(row.text()?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(columns)
 }
 
 fn text<'a>(row: &'a OldRow, column: &str) -> Option<&'a str> {

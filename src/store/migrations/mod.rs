@@ -1,9 +1,10 @@
 //! Numbered migrations, each step and its record in one transaction.
 //!
 //! `PRAGMA user_version` is the record. A file that holds data is backed up, and the backup
-//! verified, before its first step. A database of a newer version is refused.
+//! verified, before its first step. A database of a newer version, or of another program, is refused.
 
 mod adopt;
+pub(super) mod recognise;
 
 use super::StoreOptions;
 use super::backup;
@@ -24,18 +25,14 @@ const STEPS: &[Step] = &[Step { version: 1, sql: include_str!("0001_foundation.s
 /// Brings the database to the current version.
 pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()> {
     let version = user_version(connection)?;
-    if version == CURRENT_VERSION {
-        return Ok(());
-    }
-    if version > CURRENT_VERSION {
-        return Err(Error::Startup(format!(
-            "the database {} is of version {version}, this aetherd {} knows up to {CURRENT_VERSION}; \
-             start a newer aetherd, or restore a backup",
-            options.database.display(),
-            env!("CARGO_PKG_VERSION"),
-        )));
-    }
+    recognise::refuse_version(options, version)?;
     let tables = backup::table_names(connection)?;
+    if version == CURRENT_VERSION {
+        return recognise::refuse_incomplete(options, &tables);
+    }
+    if version == 0 {
+        recognise::refuse_foreign(connection, options, &tables)?;
+    }
     if !tables.is_empty() {
         let reason = format!("before-v{CURRENT_VERSION}");
         let path = backup::write(connection, options.engine, &options.backups, &reason)?;

@@ -16,6 +16,9 @@ pub(crate) use wire::{LineClient, connect, error_kind, read_message, request};
 use aetherd::config::EngineKind;
 use aetherd::store::{Store, StoreOptions};
 
+/// A user who owns nothing.
+pub(crate) const NOBODY: u32 = 65_534;
+
 /// Says plainly that a test did not run.
 pub(crate) fn say_skipped(test: &str, needs: &str) {
     // Not `eprintln!`, which the test runner keeps to itself where a test passes.
