@@ -1,7 +1,7 @@
 //! Many clients at once: order, holes, retries, and readers that see whole snapshots.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use aetherd::api::message::{AppendManyParams, NewMessage};
 use aetherd::api::session::StartParams;
