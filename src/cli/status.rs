@@ -64,7 +64,7 @@ async fn ask(paths: &Paths) -> Result<StatusReport, ClientError> {
 fn no_answer(paths: &Paths, error: ClientError) -> Result<Failure, Failure> {
     let Some(holder) = running::holder(paths, &error)? else { return Ok(error.into()) };
     let who = holder.map_or_else(
-        || "that starts or ends".to_owned(),
+        || "whose process is not known".to_owned(),
         |holder| format!("(pid {}, version {})", holder.pid, holder.version),
     );
     let why = match error {

@@ -47,7 +47,8 @@ async fn end_unasked(paths: &Paths, error: ClientError) -> Result<bool, Failure>
     };
     let Some(holder) = holder else {
         return Err(Error::Startup(format!(
-            "a daemon of {} starts or ends, and cannot be asked to stop yet; try again",
+            "a daemon of {} starts or ends, or runs where its process is not seen from here, and \
+             cannot be asked to stop; try again",
             paths.home.display()
         ))
         .into());

@@ -2,6 +2,8 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -86,7 +88,7 @@ impl HomeLock {
     }
 
     /// Returns who holds the lock: none where nobody does, and no name where the holder has not
-    /// written one yet.
+    /// written one yet, or is no process that this one can see, as in another container.
     pub fn holder(paths: &Paths) -> Result<Option<Option<LockInfo>>> {
         let path = paths.lock();
         let failed = |action, error| Err(Error::io(action, &path, &error));
@@ -104,7 +106,10 @@ impl HomeLock {
         if let Err(error) = file.read_to_string(&mut text) {
             return failed("reading the lock", error);
         }
-        Ok(Some(serde_json::from_str(&text).ok()))
+        let holder = serde_json::from_str::<LockInfo>(&text).ok();
+        // Until a holder has written its own, the text may be that of an earlier one, whose process
+        // id may be anybody's by now.
+        Ok(Some(holder.filter(|holder| has_open(holder.pid, &path))))
     }
 
     /// True while this run of the daemon, and not a successor of it, holds the lock.
@@ -151,4 +156,14 @@ impl HomeLock {
 /// True where there is no such file, nor a folder for it.
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// False where the process is seen not to have the file open. Where the system does not tell, as
+/// only Linux does (proc_pid_fd(5)), it is taken to have.
+fn has_open(pid: u32, path: &Path) -> bool {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return !Path::new("/proc/self/fd").exists();
+    };
+    let id = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    id(path).is_some_and(|lock| files.flatten().any(|file| id(&file.path()) == Some(lock)))
 }

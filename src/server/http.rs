@@ -37,6 +37,9 @@ type Answer = Response<Full<Bytes>>;
 /// is not held for ever by half a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long what is left of a body that is too large is read; then the connection is closed.
+const SKIP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection as hyper reads and writes it.
 type Io = TokioIo<Join<UntilStop<Chain<Cursor<Bytes>, ReadHalf>>, WriteHalf>>;
 
@@ -153,18 +156,22 @@ async fn answer(
             "the request needs the header Content-Type: application/json\n",
         );
     }
-    match Limited::new(request.into_body(), MAX_FRAME_BYTES).collect().await {
-        Ok(body) => {
-            match accept(server, &body.to_bytes(), &Allowance::of_connection()).await.reply().await
+    let mut body = request.into_body();
+    match Limited::new(&mut body, MAX_FRAME_BYTES).collect().await {
+        Ok(read) => {
+            match accept(server, &read.to_bytes(), &Allowance::of_connection()).await.reply().await
             {
                 Some(reply) => json(StatusCode::OK, reply.json),
                 None => empty(StatusCode::NO_CONTENT),
             }
         }
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => json(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            error_reply("null", &frame_too_large(MAX_FRAME_BYTES)),
-        ),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            let _ = tokio::time::timeout(SKIP_TIMEOUT, skip(&mut body)).await;
+            json(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                error_reply("null", &frame_too_large(MAX_FRAME_BYTES)),
+            )
+        }
         // The daemon read no further: what was sent is not carried out, and can be sent again.
         Err(_) if server.is_stopping() => json(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -172,6 +179,11 @@ async fn answer(
         ),
         Err(_) => text(StatusCode::BAD_REQUEST, "the request's body could not be read\n"),
     }
+}
+
+/// Reads what is left of a body: a client whose sending fails may never read why.
+async fn skip(body: &mut Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 fn is_upgrade(request: &Request<Incoming>) -> bool {

@@ -230,6 +230,32 @@ fn a_daemon_without_its_socket_is_seen_and_ended() {
     assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
 }
 
+/// What stands in the lock may be of an earlier daemon, whose process id is another's by now.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_does_not_have_the_lock_is_not_ended() {
+    let home = Home::new();
+    std::fs::create_dir(home.path().join("run")).expect("a folder");
+    let paths = Paths { home: home.path().to_owned(), socket: home.socket() };
+    let lock = HomeLock::take(&paths).expect("the lock is free");
+    let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().expect("it starts");
+    lock.write(&LockInfo {
+        pid: other.id(),
+        version: "0.1.0".to_owned(),
+        protocol: 1,
+        socket: home.socket().display().to_string(),
+        instance_id: "an earlier one".to_owned(),
+    })
+    .expect("written");
+    for (command, code) in [("stop", 1), ("status", 3)] {
+        let output = run(&home, &[command]);
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(code), ""), "{command}");
+        assert!(!err(&output).contains(&other.id().to_string()), "{}", err(&output));
+    }
+    drop(other.stdin.take());
+    assert_eq!(other.wait().expect("it ends").code(), Some(0), "it ended by itself");
+}
+
 #[test]
 fn a_daemon_whose_connections_are_all_taken_is_seen_and_ended() {
     let home = Home::new();
