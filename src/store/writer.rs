@@ -20,8 +20,8 @@ use crate::model::limits::{
     MAX_GROUP_BYTES, MAX_GROUP_WRITES, MAX_QUEUED_WRITE_BYTES, MAX_QUEUED_WRITES,
 };
 
-/// How long the writer stays awake behind a group of one.
-const AWAKE_BEHIND_A_WRITE: Duration = Duration::from_micros(150);
+/// How long the writer stays awake behind a group.
+const AWAKE_AFTER_A_GROUP: Duration = Duration::from_micros(150);
 
 /// The queue's bytes are counted in units of this many.
 const BYTES_UNIT: usize = 1024;
@@ -210,8 +210,7 @@ fn serve(
     jobs: &mpsc::Receiver<Queued>,
     counters: &Counters,
 ) -> Result<()> {
-    let mut awake = Duration::ZERO;
-    while let Some(first) = next_write(jobs, awake) {
+    while let Some(first) = next_write(jobs) {
         let mut bytes = first.bytes;
         let mut group = VecDeque::from([first]);
         while group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
@@ -219,7 +218,6 @@ fn serve(
             bytes += next.bytes;
             group.push_back(next);
         }
-        awake = if group.len() == 1 { AWAKE_BEHIND_A_WRITE } else { Duration::ZERO };
         counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
         write_group(connection.as_mut(), group, counters)?;
     }
@@ -233,10 +231,10 @@ fn serve(
 /// Waits for the next write, or returns `None` once the queue is closed and empty.
 ///
 /// A client that writes one thing after another sends the next within the time that waking a
-/// thread takes. So behind a single write the thread looks again for a moment before it sleeps. It
-/// does not yield: where others want the processor, it would get it back milliseconds later.
-fn next_write(jobs: &mpsc::Receiver<Queued>, awake: Duration) -> Option<Queued> {
-    let asleep_at = Instant::now() + awake;
+/// thread takes. So the thread looks again for a moment before it sleeps. It does not yield: where
+/// others want the processor, it would get it back milliseconds later.
+fn next_write(jobs: &mpsc::Receiver<Queued>) -> Option<Queued> {
+    let asleep_at = Instant::now() + AWAKE_AFTER_A_GROUP;
     loop {
         match jobs.try_recv() {
             Ok(next) => return Some(next),

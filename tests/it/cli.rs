@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,7 +14,7 @@ use aetherd::model::limits::MAX_CONNECTIONS;
 use aetherd::paths::Paths;
 use serde_json::{Value, json};
 
-use crate::support::{Home, NOBODY, say_skipped};
+use crate::support::{Daemon, Home, NOBODY, say_skipped};
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
     home.command().args(arguments).output().expect("the binary runs")
@@ -220,14 +219,7 @@ fn a_daemon_without_its_socket_is_seen_and_ended() {
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains(&home.socket().display().to_string()), "{}", err(&output));
 
-    let output = run(&home, &["stop"]);
-    assert_eq!(
-        (output.status.code(), out(&output).as_str()),
-        (Some(0), "stopped\n"),
-        "{}",
-        err(&output)
-    );
-    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+    stops(&home, &mut daemon);
 }
 
 /// What stands in the lock may be of an earlier daemon, whose process id is another's by now.
@@ -268,15 +260,15 @@ fn a_daemon_whose_connections_are_all_taken_is_seen_and_ended() {
     let said = err(&output);
     assert!(said.contains(&pid) && said.contains("too many connections"), "{said}");
 
-    let output = run(&home, &["stop"]);
-    assert_eq!(
-        (output.status.code(), out(&output).as_str()),
-        (Some(0), "stopped\n"),
-        "{}",
-        err(&output)
-    );
-    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
+    stops(&home, &mut daemon);
     drop(taken);
+}
+
+fn stops(home: &Home, daemon: &mut Daemon) {
+    let output = run(home, &["stop"]);
+    let said = (output.status.code(), out(&output));
+    assert_eq!(said, (Some(0), "stopped\n".to_owned()), "{}", err(&output));
+    assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
 }
 
 /// Runs as root only, since only root can be somebody else.
@@ -287,9 +279,7 @@ fn the_daemon_of_another_user_is_not_said_to_be_absent() {
         return;
     }
     let open = Home::new();
-    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    let binary = open.path().join("aetherd");
-    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+    let binary = open.binary_for_everyone();
     let home = Home::new();
     let daemon = home.start();
     for command in ["stop", "status"] {

@@ -273,10 +273,7 @@ fn a_database_of_another_user_is_refused() {
         return;
     }
     let open = Home::new();
-    set_mode(open.path(), 0o755);
-    let binary = open.path().join("aetherd");
-    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
-    set_mode(&binary, 0o755);
+    let binary = open.binary_for_everyone();
     let home = Home::new();
     std::fs::write(home.path().join("ide.db"), "").expect("a file");
     std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).expect("an owner");
@@ -383,10 +380,7 @@ fn another_user_is_refused_and_root_is_not() {
         return;
     }
     let open = Home::new();
-    set_mode(open.path(), 0o755);
-    let binary = open.path().join("aetherd");
-    std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
-    set_mode(&binary, 0o755);
+    let binary = open.binary_for_everyone();
 
     let home = Home::new();
     let daemon = home.start();

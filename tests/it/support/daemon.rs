@@ -1,5 +1,6 @@
 //! The real binary as a child process on a home of its own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,6 +29,16 @@ impl Home {
     /// Its folder.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Puts a copy of the binary into it that every user can reach and run.
+    pub(crate) fn binary_for_everyone(&self) -> PathBuf {
+        let binary = self.path().join("aetherd");
+        std::fs::copy(env!("CARGO_BIN_EXE_aetherd"), &binary).expect("a copy");
+        for path in [self.path(), &binary] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        }
+        binary
     }
 
     /// Its socket.
