@@ -99,6 +99,7 @@ mod tests {
             first_message_at: None,
             last_message_at: None,
             created_at: 0,
+            activity_at: 0,
         };
         assert_eq!(segments(&head, Order::Oldest, None), [(0, 1), (6, 7), (8, 10)]);
         assert_eq!(segments(&head, Order::Oldest, Some(0)), [(6, 7), (8, 10)]);

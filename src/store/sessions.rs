@@ -18,7 +18,7 @@ const BY_ID: &str =
     WHERE s.id = ?1";
 
 const HEAD: &str = "SELECT next_index, hidden_ranges, cleared_index, first_message_at,
-        last_message_at, created_at, deleted_at
+        last_message_at, created_at, activity_at, deleted_at
     FROM agent_sessions WHERE id = ?1";
 
 const INSERT: &str = "INSERT INTO agent_sessions
@@ -37,6 +37,10 @@ const UPDATE: &str = "UPDATE agent_sessions
 const APPENDED: &str = "UPDATE agent_sessions
     SET next_index = ?2, first_message_at = ?3, last_message_at = ?4, activity_at = ?5 WHERE id = ?1";
 
+/// The same where the session keeps its place in the lists: the indexes are not touched.
+const APPENDED_IN_PLACE: &str = "UPDATE agent_sessions
+    SET next_index = ?2, first_message_at = ?3, last_message_at = ?4 WHERE id = ?1";
+
 const CLEAR: &str = "UPDATE agent_sessions
     SET hidden_count = ?2, hidden_ranges = ?3, cleared_index = ?4, updated_at = ?5 WHERE id = ?1";
 
@@ -52,6 +56,7 @@ pub(super) struct Head {
     pub(super) first_message_at: Option<Millis>,
     pub(super) last_message_at: Option<Millis>,
     pub(super) created_at: Millis,
+    pub(super) activity_at: Millis,
 }
 
 /// Starts a session, or returns the one that the same call started before.
@@ -249,6 +254,7 @@ pub(super) fn head(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Head> {
             first_message_at: row.optional_int()?,
             last_message_at: row.optional_int()?,
             created_at: row.int()?,
+            activity_at: row.int()?,
         };
         Ok((head, row.optional_int()?))
     })?;
@@ -262,16 +268,17 @@ pub(super) fn head(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Head> {
 pub(super) fn record_appended(tx: &mut WriteTx<'_>, id: &SessionId, head: &Head) -> Result<()> {
     let activity_at =
         head.last_message_at.map_or(head.created_at, |last| last.max(head.created_at));
-    tx.execute_one(
-        APPENDED,
-        &[
-            id.as_str().into(),
-            head.next_index.into(),
-            head.first_message_at.into(),
-            head.last_message_at.into(),
-            activity_at.into(),
-        ],
-    )
+    let mut values = vec![
+        id.as_str().into(),
+        head.next_index.into(),
+        head.first_message_at.into(),
+        head.last_message_at.into(),
+    ];
+    if activity_at == head.activity_at {
+        return tx.execute_one(APPENDED_IN_PLACE, &values);
+    }
+    values.push(activity_at.into());
+    tx.execute_one(APPENDED, &values)
 }
 
 fn set_texts(tx: &mut WriteTx<'_>, session: &Session, first_sent: Option<&String>) -> Result<()> {
