@@ -344,7 +344,8 @@ fn renames_are_followed_from_either_name() {
     run(|store| async move {
         start(&store, "s", None).await;
         let git = "diff --git a/a b/b\nsimilarity index 50%\nrename from a\nrename to b\n--- a/a\n+++ b/b\n@@ -1 +1 @@\n-1\n+2\n";
-        record(&store, params("e1", "s", "/a", &line("0", "1"))).await.expect("ok");
+        let first =
+            record(&store, params("e1", "s", "/a", &line("0", "1"))).await.expect("records");
         record(&store, rename("e2", "s", "/a", "/b", git)).await.expect("ok");
         record(&store, params("e3", "s", "/b", &line("2", "3"))).await.expect("ok");
         record(&store, rename("e4", "s", "/b", "/c", "")).await.expect("ok");
@@ -356,6 +357,11 @@ fn renames_are_followed_from_either_name() {
                 "{name}"
             );
         }
+        // At a time when the file had another name.
+        let before = ReplayParams { until: Some(first.created_at - 1), ..asked("/c", Some("0\n")) };
+        let replayed = replay(&store, before).await.expect("replays");
+        assert_eq!(replayed.file_path, "/a");
+        assert_eq!((replayed.content.as_deref(), replayed.edits.len()), (Some("0\n"), 0));
         // Another file at the first name: each name leads to the file that has it.
         let new = "--- /dev/null\n+++ b/a\n@@ -0,0 +1 @@\n+new\n";
         record(&store, params("e6", "s", "/a", new)).await.expect("ok");
@@ -625,6 +631,111 @@ fn a_replay_has_a_limit_of_bytes_and_of_edits() {
         }
         store.close().await.expect("closed");
     });
+}
+
+/// What happens to the files of a folder.
+#[derive(Debug, Clone)]
+enum Operation {
+    Write {
+        path: u8,
+        content: String,
+    },
+    Delete {
+        path: u8,
+    },
+    /// Also over another file.
+    Rename {
+        from: u8,
+        to: u8,
+        diff: bool,
+    },
+}
+
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let path = 0_u8..5;
+    let operation = prop_oneof![
+        5 => (path.clone(), "[a-c\n]{0,6}").prop_map(|(path, content)| Operation::Write { path, content }),
+        1 => path.clone().prop_map(|path| Operation::Delete { path }),
+        3 => (path.clone(), path, any::<bool>()).prop_map(|(from, to, diff)| Operation::Rename { from, to, diff }),
+    ];
+    proptest::collection::vec(operation, 1..40)
+}
+
+/// The diff that takes all lines out and puts others in.
+fn whole(old: Option<&str>, new: Option<&str>) -> String {
+    let name = |side: Option<&str>| if side.is_some() { "x" } else { "/dev/null" };
+    let (from, to) = (old.unwrap_or_default(), new.unwrap_or_default());
+    if from.is_empty() && to.is_empty() {
+        let mode = if old.is_some() { "deleted" } else { "new" };
+        return format!("diff --git a/x b/x\n{mode} file mode 100644\n");
+    }
+    let range = |text: &str| {
+        let count = text.split_inclusive('\n').count();
+        format!("{},{count}", usize::from(count > 0))
+    };
+    let mut diff =
+        format!("--- {}\n+++ {}\n@@ -{} +{} @@\n", name(old), name(new), range(from), range(to));
+    for (sign, text) in [('-', from), ('+', to)] {
+        for line in text.split_inclusive('\n') {
+            let end = if line.ends_with('\n') { "" } else { "\n\\ No newline at end of file\n" };
+            diff.push_str(&format!("{sign}{line}{end}"));
+        }
+    }
+    diff
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each file there is at the end is what the replay of its path gives, however it came there.
+    #[test]
+    fn every_file_of_a_folder_is_replayed_by_the_path_it_has(operations in operations()) {
+        for engine in ENGINES {
+            let home = Home::new();
+            runtime().block_on(async {
+                let store = open_store(&home, engine);
+                start(&store, "s", None).await;
+                start(&store, "t", None).await;
+                let name = |path: u8| format!("/p/{path}");
+                let mut files: BTreeMap<u8, String> = BTreeMap::new();
+                for (number, operation) in operations.iter().cloned().enumerate() {
+                    let (id, session) = (format!("e{number}"), ["s", "t"][number % 2]);
+                    let edit = match operation {
+                        Operation::Write { path, content } => {
+                            let old = files.insert(path, content.clone());
+                            if old.as_ref() == Some(&content) {
+                                continue;
+                            }
+                            params(&id, session, &name(path), &whole(old.as_deref(), Some(&content)))
+                        }
+                        Operation::Delete { path } => {
+                            let Some(old) = files.remove(&path) else { continue };
+                            params(&id, session, &name(path), &whole(Some(&old), None))
+                        }
+                        Operation::Rename { from, to, diff } => {
+                            if from == to {
+                                continue;
+                            }
+                            let Some(old) = files.remove(&from) else { continue };
+                            let new = if diff { format!("{old}\nx{number}") } else { old.clone() };
+                            let diff = if diff { whole(Some(&old), Some(&new)) } else { String::new() };
+                            files.insert(to, new);
+                            rename(&id, session, &name(from), &name(to), &diff)
+                        }
+                    };
+                    record(&store, edit).await.expect("records");
+                }
+                for (path, content) in &files {
+                    let replayed = replay(&store, asked(&name(*path), None)).await;
+                    let replayed = replayed.map_err(|error| TestCaseError::fail(format!("{path}: {error}")))?;
+                    prop_assert_eq!(replayed.content.as_ref(), Some(content), "{:?}: {}", engine, path);
+                    prop_assert_eq!(replayed.file_path, name(*path));
+                }
+                store.close().await.expect("closed");
+                Ok(())
+            })?;
+        }
+    }
 }
 
 /// A misfit over the wire: a client finds the edit and the place in the data.
