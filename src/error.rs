@@ -34,6 +34,9 @@ pub enum Error {
         /// How the write contradicts it.
         problem: String,
     },
+    /// A recorded edit does not fit the file it is replayed on.
+    #[error("{0}")]
+    Misfit(Box<Misfit>),
     /// The state the client expected is not the state that is stored.
     #[error("{what}: expected {expected}, is {actual}")]
     PreconditionFailed {
@@ -80,6 +83,79 @@ pub enum Error {
     /// The daemon cannot start, or a command cannot run; the text says why and what to do.
     #[error("{0}")]
     Startup(String),
+}
+
+/// Where a recorded edit does not fit, and what it expects there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The edit's id.
+    pub edit_id: String,
+    /// The file's path before the edit, as recorded.
+    pub file_path: String,
+    /// What does not fit.
+    pub what: MisfitPart,
+    /// The hunk, from 1.
+    pub hunk: Option<usize>,
+    /// The line of the file, from 1.
+    pub line: Option<usize>,
+    /// What the edit expects; none for the end of the file.
+    pub expected: Option<String>,
+    /// What is there; none for the end of the file, or where there is no file.
+    pub actual: Option<String>,
+}
+
+/// What of an edit does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MisfitPart {
+    /// A line of a hunk, or the end of the file.
+    Diff,
+    /// The hash before the edit.
+    BeforeHash,
+    /// The hash after the edit.
+    AfterHash,
+    /// The path: another file is renamed to it.
+    Path,
+    /// The form: an adopted edit has a diff that cannot be read.
+    Form,
+}
+
+impl MisfitPart {
+    /// Returns the word on the wire.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Diff => "diff",
+            Self::BeforeHash => "before_hash",
+            Self::AfterHash => "after_hash",
+            Self::Path => "path",
+            Self::Form => "form",
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 80;
+        write!(f, "edit {:?} of {:?} does not fit", self.edit_id, self.file_path)?;
+        if let Some(hunk) = self.hunk {
+            write!(f, ", hunk {hunk}")?;
+        }
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        if self.what != MisfitPart::Diff {
+            write!(f, ", {}", self.what.word())?;
+        }
+        for (word, text) in [(": expected", &self.expected), (", found", &self.actual)] {
+            match text {
+                None => write!(f, "{word} nothing")?,
+                Some(text) if text.len() > SHOWN => {
+                    write!(f, "{word} {:?}…", &text[..text.floor_char_boundary(SHOWN)])?;
+                }
+                Some(text) => write!(f, "{word} {text:?}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 fn field_prefix(field: &str) -> String {

@@ -4,6 +4,7 @@
 
 pub mod error;
 
+pub mod edit;
 pub mod model;
 
 pub mod config;

@@ -73,7 +73,7 @@ impl From<&Error> for ErrorKind {
         match error {
             Error::InvalidParams { .. } => Self::InvalidParams,
             Error::NotFound { .. } => Self::NotFound,
-            Error::Conflict { .. } => Self::Conflict,
+            Error::Conflict { .. } | Error::Misfit(_) => Self::Conflict,
             Error::PreconditionFailed { .. } => Self::PreconditionFailed,
             Error::TooLarge { .. } => Self::TooLarge,
             Error::Overloaded { .. } => Self::Overloaded,

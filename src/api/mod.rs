@@ -4,6 +4,7 @@
 //! follow from it; `proto/openrpc.json` is the golden copy.
 
 pub mod check;
+pub mod edit;
 pub mod error_kind;
 pub mod history;
 pub mod message;
@@ -112,6 +113,9 @@ macro_rules! for_each_method {
             $crate::api::message::Get,
             $crate::api::history::Recent,
             $crate::api::history::Page,
+            $crate::api::edit::Record,
+            $crate::api::edit::List,
+            $crate::api::edit::Replay,
             $crate::api::session::Get,
             $crate::api::session::List,
             $crate::api::session::Clear,

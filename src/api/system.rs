@@ -205,7 +205,7 @@ method! {
     example: r#"{}"# => r#"{
         "version": "0.1.0", "protocol": 1, "pid": 4242,
         "instance_id": "0193b3c8-0000-7000-8000-000000000000",
-        "started_at": 1764000000000, "engine": "turso", "schema_version": 1,
+        "started_at": 1764000000000, "engine": "turso", "schema_version": 2,
         "paths": {
             "home": "/home/me/.rainy-aether",
             "database": "/home/me/.rainy-aether/ide.db",

@@ -77,6 +77,11 @@ id_type! {
     ProjectId
 }
 
+id_type! {
+    /// An edit's id: a UUIDv7, or the client's own.
+    EditId
+}
+
 fn check(text: &str) -> Result<(), String> {
     let chars = text.chars().count();
     if chars == 0 || chars > MAX_ID_CHARS {

@@ -34,6 +34,8 @@ pub const MIN_TIME: i64 = -62_135_596_800_000;
 pub const MAX_TIME: i64 = 253_402_300_799_999;
 /// Messages in one `message.append_many`.
 pub const MAX_APPEND_MANY: usize = 1000;
+/// Edits that one `edit.replay` applies.
+pub const MAX_REPLAY_EDITS: usize = 10_000;
 /// Settings in one `settings.set_many`.
 pub const MAX_SET_MANY: usize = 1000;
 /// Items on one page.

@@ -10,8 +10,8 @@ pub mod record;
 pub mod time;
 
 pub use cursor::{Cursor, ListTag};
-pub use id::{MessageId, ProjectId, SessionId};
+pub use id::{EditId, MessageId, ProjectId, SessionId};
 pub use json::{Json, JsonObject};
 pub use path::FolderPath;
-pub use record::{Message, Project, Role, Session, SessionSummary, Setting};
+pub use record::{Edit, EditKind, Message, Project, Role, Session, SessionSummary, Setting};
 pub use time::Millis;

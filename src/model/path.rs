@@ -20,6 +20,13 @@ enum Root<'a> {
     Share { server: &'a str, share: &'a str },
 }
 
+/// Returns the text that is the same for all paths of one file.
+///
+/// A path that is not absolute has itself for a key, which no absolute one has.
+pub fn path_key(text: &str) -> String {
+    FolderPath::parse(text).map_or_else(|_| text.to_owned(), |path| path.key())
+}
+
 impl<'a> FolderPath<'a> {
     /// Takes a path apart, or returns what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, String> {

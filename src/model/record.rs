@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
+use super::{EditId, Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,6 +142,66 @@ pub struct Message {
     pub created_at: Millis,
     /// When it was last patched; null if never.
     pub updated_at: Option<Millis>,
+}
+
+/// What an edit does to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EditKind {
+    /// Adds text, or a file.
+    Insert,
+    /// Puts text in the place of other text.
+    Replace,
+    /// Removes text, or the file.
+    Delete,
+    /// Gives the file another path, and may change its text too.
+    Rename,
+}
+
+impl EditKind {
+    /// Returns the kind's word, as stored and as sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Rename => "rename",
+        }
+    }
+
+    /// Returns the kind of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Insert, Self::Replace, Self::Delete, Self::Rename]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// One change of one file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Edit {
+    /// The edit's id.
+    pub id: EditId,
+    /// The session it was made in.
+    pub session_id: SessionId,
+    /// The session's project; null where it has none.
+    pub project_id: Option<ProjectId>,
+    /// The message it was made for.
+    pub message_id: Option<MessageId>,
+    /// The file, by its path before the edit.
+    pub file_path: String,
+    /// What it does.
+    pub kind: EditKind,
+    /// The unified diff of the file.
+    pub diff: String,
+    /// The file's path after the edit; null where it stays.
+    pub new_path: Option<String>,
+    /// SHA-256 of the file's bytes before the edit, in hex.
+    pub before_hash: Option<String>,
+    /// SHA-256 of the file's bytes after the edit, in hex.
+    pub after_hash: Option<String>,
+    /// When it was recorded.
+    pub created_at: Millis,
 }
 
 /// One setting as it applies.

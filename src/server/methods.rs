@@ -84,6 +84,10 @@ impl Methods {
 
         methods.read::<api::history::Recent>(store::history::recent);
         methods.read::<api::history::Page>(store::history::page);
+
+        methods.write::<api::edit::Record>(store::edits::record);
+        methods.read::<api::edit::List>(store::edits::list);
+        methods.read::<api::edit::Replay>(store::replay::replay);
         methods
     }
 

@@ -33,6 +33,19 @@ pub fn from_error(error: &Error) -> ErrorObjectOwned {
             error.to_string(),
             &[("expected", json!(expected)), ("actual", json!(actual))],
         ),
+        Error::Misfit(misfit) => error_object(
+            kind,
+            error.to_string(),
+            &[
+                ("edit_id", json!(misfit.edit_id)),
+                ("file_path", json!(misfit.file_path)),
+                ("what", json!(misfit.what.word())),
+                ("hunk", json!(misfit.hunk)),
+                ("line", json!(misfit.line)),
+                ("expected", json!(misfit.expected)),
+                ("actual", json!(misfit.actual)),
+            ],
+        ),
         Error::TooLarge { field, limit, actual } => error_object(
             kind,
             error.to_string(),

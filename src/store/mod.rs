@@ -1,6 +1,7 @@
 //! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
 
 pub mod backup;
+pub mod edits;
 pub mod engine;
 mod first_sent;
 mod hidden;
@@ -11,6 +12,7 @@ mod page;
 mod patch;
 pub mod projects;
 mod readers;
+pub mod replay;
 mod session_list;
 pub mod sessions;
 pub mod settings;

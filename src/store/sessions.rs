@@ -5,7 +5,7 @@
 use super::engine::Row;
 use super::hidden::Hidden;
 pub use super::session_list::list;
-use super::{ReadTx, WriteTx, first_sent, patch, projects};
+use super::{ReadTx, WriteTx, edits, first_sent, patch, projects};
 use crate::api::session::{ClearParams, StartParams, UpdateParams};
 use crate::error::{Error, Result};
 use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, time};
@@ -187,6 +187,9 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
             session.updated_at.into(),
         ],
     )?;
+    if of_row[0] {
+        edits::follow(tx, &session.id, session.project_id.as_ref())?;
+    }
     if is_first_patch || texts_change {
         set_texts(tx, &session, Some(&first_sent))?;
     }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aetherd::api::openrpc;
-use aetherd::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS};
+use aetherd::model::limits::{
+    MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_PATH_BYTES,
+};
 use aetherd::server::methods::Methods;
 use serde_json::{Map, Value, json};
 
@@ -141,6 +143,10 @@ fn the_document_lists_just_the_errors_that_calls_give() {
     let message = json!({"id": "m", "session_id": "s", "role": "user", "content": ""});
     client.call("message.append", message);
     let long = "x".repeat(MAX_NAME_BYTES + 1);
+    let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-0\n+1\n";
+    let edit = |id: &str, session_id: &str, diff: &str| json!({"id": id, "session_id": session_id, "file_path": "/x", "kind": "replace", "diff": diff});
+    client.call("edit.record", edit("e", "s", diff));
+    let long_path = "x".repeat(MAX_PATH_BYTES + 1);
     let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (method, params) in [
         ("project.open", json!({"path": format!("/{long}"), "name": long})),
@@ -200,6 +206,14 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("message.get", json!({"id": "none"})),
         ("history.recent", json!({"session_id": "none"})),
         ("history.page", json!({"session_id": "none"})),
+        ("edit.record", edit("new", "none", diff)),
+        ("edit.record", edit("e", "s", &diff.replace('1', "2").replace("-2 +2", "-1 +1"))),
+        ("edit.record", edit("new", "s", &"x".repeat(MAX_CONTENT_BYTES + 1))),
+        ("edit.list", json!({"session_id": "none"})),
+        ("edit.list", json!({"file_path": long_path})),
+        ("edit.replay", json!({"file_path": "/x", "project_id": "none"})),
+        ("edit.replay", json!({"file_path": "/x", "base": "7\n"})),
+        ("edit.replay", json!({"file_path": "/x", "base": "x".repeat(MAX_CONTENT_BYTES + 1)})),
     ] {
         let error = client.fail(method, params);
         let kind = error_kind(&error);

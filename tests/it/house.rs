@@ -8,7 +8,7 @@ use std::process::Command;
 /// The modules of `src`, each using only those in lines above it, and its neighbours in the line.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["model"],
+    &["model", "edit"],
     &["config", "paths"],
     &["api"],
     &["store"],

@@ -6,6 +6,7 @@ mod concurrency;
 mod contract;
 mod crash;
 mod disk_full;
+mod edits;
 mod foreign;
 mod framing;
 mod house;

@@ -6,7 +6,7 @@ use aetherd::api;
 use aetherd::config::EngineKind;
 use aetherd::model::{JsonObject, ProjectId, SessionId};
 use aetherd::store::migrations::CURRENT_VERSION;
-use aetherd::store::{Store, history, projects, sessions, settings};
+use aetherd::store::{Store, edits, history, projects, replay, sessions, settings};
 use serde_json::json;
 
 use crate::support::{ENGINES, Home, open_store, runtime, store_options};
@@ -290,6 +290,88 @@ fn adopted_projects_are_found_by_their_folder() {
             store.close().await.expect("closed");
         });
     }
+}
+
+/// Three edits of one second, in the order of their rows.
+#[test]
+fn adopted_edits_keep_their_place() {
+    for engine in ENGINES {
+        let home = Home::new();
+        copy_seed(&home);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            assert_eq!(replayed(&store, "src/lib.rs", "version 0\n").await, "version 3\n");
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+#[test]
+fn version_1_becomes_2_after_a_backup() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let path = home.path().join("ide.db");
+        let old = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        old.execute_batch(include_str!("../../src/store/migrations/0001_foundation.sql"))
+            .expect("the tables of version 1");
+        // One rowid before another whose id sorts first, all of one time; a word that is no kind.
+        old.execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO projects VALUES ('p', 'p', '/p', '/p', NULL, 1, 1, NULL);
+             INSERT INTO agent_sessions (id, project_id, kind, created_at, updated_at, activity_at)
+                VALUES ('s', 'p', 'chat', 1, 1, 1), ('t', NULL, 'chat', 1, 1, 1);
+             INSERT INTO agent_edits (rowid, id, session_id, file_path, kind, diff, created_at) VALUES
+                (7, 'b', 's', '/p/x', 'replace', '--- a/x
++++ b/x
+@@ -1 +1 @@
+-0
++1
+', 5),
+                (9, 'a', 't', '/p//x', 'patch', '--- a/x
++++ b/x
+@@ -1 +1 @@
+-1
++2
+', 5);",
+        )
+        .expect("rows");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            assert_eq!(store.schema_version(), CURRENT_VERSION);
+            assert_eq!(replayed(&store, "/p/x", "0\n").await, "2\n");
+            let params: api::edit::ListParams =
+                serde_json::from_value(json!({"project_id": "p"})).expect("params");
+            let page = store.read(move |tx| edits::list(tx, &params)).await.expect("a page");
+            let ids: Vec<&str> = page.edits.iter().map(|edit| edit.id.as_str()).collect();
+            assert_eq!(ids, ["b"], "{engine:?}");
+            store.close().await.expect("closed");
+        });
+        let rows = "SELECT id || '|' || session_id || '|' || file_path || '|' || kind || '|' || diff || '|' || created_at
+            FROM agent_edits ORDER BY rowid";
+        let [backup] = backups(&home).try_into().expect("one backup");
+        assert_eq!(
+            texts(&backup, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"),
+            ["1"]
+        );
+        assert_eq!(
+            texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version"),
+            ["2"]
+        );
+        assert_eq!(texts(&path, rows), texts(&backup, rows), "{engine:?}");
+        assert_eq!(texts(&path, "PRAGMA integrity_check"), ["ok"]);
+    }
+}
+
+async fn replayed(store: &Store, file_path: &str, base: &str) -> String {
+    let params = api::edit::ReplayParams {
+        file_path: file_path.to_owned(),
+        base: Some(base.to_owned()),
+        until: None,
+        project_id: None,
+    };
+    let replayed = store.read(move |tx| replay::replay(tx, &params)).await.expect("replays");
+    replayed.content.expect("a file")
 }
 
 async fn all_settings(store: &Store, limit: u32) -> Vec<String> {

@@ -11,7 +11,7 @@ fn with(params: &Value, name: &str, value: &Value) -> Value {
 }
 
 /// Lists of more than one item each, of which the filters and the order are all the params.
-fn lists() -> [(&'static str, Value); 12] {
+fn lists() -> [(&'static str, Value); 16] {
     [
         ("history.page", json!({"session_id": "s1"})),
         ("history.page", json!({"session_id": "s2"})),
@@ -23,6 +23,10 @@ fn lists() -> [(&'static str, Value); 12] {
         ("settings.list", json!({})),
         ("settings.list", json!({"prefix": "k"})),
         ("settings.list", json!({"project_id": "p1"})),
+        ("edit.list", json!({"file_path": "/x"})),
+        ("edit.list", json!({"file_path": "/x", "order": "newest"})),
+        ("edit.list", json!({"session_id": "s3"})),
+        ("edit.list", json!({"project_id": "p1"})),
         ("project.list", json!({})),
         ("project.list", json!({"include_removed": true})),
     ]
@@ -42,6 +46,15 @@ fn fill(client: &mut LineClient) {
         client.call("session.start", json!({"id": id, "kind": "chat", "project_id": project_id}));
         for _ in 0..2 {
             client.call("message.append", json!({"session_id": id, "role": "user", "content": ""}));
+        }
+        if number == 3 {
+            let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-0\n+1\n";
+            for _ in 0..2 {
+                client.call(
+                    "edit.record",
+                    json!({"session_id": id, "file_path": "/x", "kind": "replace", "diff": diff}),
+                );
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! verified, before its first step. A database of a newer version, or of another program, is refused.
 
 mod adopt;
+mod edits;
 pub(super) mod recognise;
 
 use super::StoreOptions;
@@ -12,26 +13,36 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 1;
+pub const CURRENT_VERSION: i64 = 2;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
     version: i64,
     sql: &'static str,
+    /// Runs the script, and moves the rows that SQL alone cannot.
+    run: fn(&mut dyn Connection, &str) -> Result<()>,
 }
 
-const STEPS: &[Step] = &[Step { version: 1, sql: include_str!("0001_foundation.sql") }];
+pub(super) const FOUNDATION: &str = include_str!("0001_foundation.sql");
+pub(super) const EDITS: &str = include_str!("0002_edits.sql");
+
+const STEPS: &[Step] = &[
+    Step { version: 1, sql: FOUNDATION, run: run_script },
+    Step { version: 2, sql: EDITS, run: edits::run },
+];
 
 /// Brings the database to the current version.
 pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()> {
     let version = user_version(connection)?;
     recognise::refuse_version(options, version)?;
     let tables = backup::table_names(connection)?;
-    if version == CURRENT_VERSION {
-        return recognise::refuse_incomplete(options, &tables);
-    }
     if version == 0 {
         recognise::refuse_foreign(connection, options, &tables)?;
+    } else {
+        recognise::refuse_incomplete(options, version, &tables)?;
+    }
+    if version == CURRENT_VERSION {
+        return Ok(());
     }
     if !tables.is_empty() {
         let reason = format!("before-v{CURRENT_VERSION}");
@@ -44,7 +55,7 @@ pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()
         let done = if adopts {
             adopt::run(connection, step.sql, &tables)
         } else {
-            run_script(connection, step.sql)
+            (step.run)(connection, step.sql)
         }
         .and_then(|()| engine::run(connection, &format!("PRAGMA user_version = {}", step.version)))
         .and_then(|()| engine::run(connection, "COMMIT"));
@@ -91,7 +102,7 @@ mod tests {
     fn released_steps_do_not_change() {
         let hashes: Vec<(i64, u64)> =
             STEPS.iter().map(|step| (step.version, fnv1a(step.sql))).collect();
-        assert_eq!(hashes, [(1, 10_220_965_645_696_731_951)]);
+        assert_eq!(hashes, [(1, 10_220_965_645_696_731_951), (2, 11_588_211_762_320_414_885)]);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));
     }
 

@@ -98,19 +98,25 @@ pub(super) fn refuse_foreign(
     Ok(())
 }
 
-/// Refuses a database that says it is of the current version and lacks a table of it.
-pub(super) fn refuse_incomplete(options: &StoreOptions, tables: &[String]) -> Result<()> {
+/// Refuses a database that says it is of a version of ours and lacks a table of it.
+pub(super) fn refuse_incomplete(
+    options: &StoreOptions,
+    version: i64,
+    tables: &[String],
+) -> Result<()> {
     let found: BTreeSet<&str> = tables.iter().map(String::as_str).collect();
-    if current_tables().all(|table| found.contains(table)) {
+    if tables_of(version).all(|table| found.contains(table)) {
         return Ok(());
     }
     Err(foreign(options, tables))
 }
 
-/// The tables that the steps make, by their scripts, which begin each one at the start of a line.
-fn current_tables() -> impl Iterator<Item = &'static str> {
+/// The tables that the steps up to a version make, by their scripts, which begin each one at the
+/// start of a line.
+fn tables_of(version: i64) -> impl Iterator<Item = &'static str> {
     STEPS
         .iter()
+        .filter(move |step| step.version <= version)
         .flat_map(|step| step.sql.lines())
         .filter_map(|line| line.strip_prefix("CREATE TABLE "))
         .filter_map(|rest| rest.split([' ', '(']).next())
