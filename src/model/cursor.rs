@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::hex;
+
 /// Which list a cursor is of: the method, and what its items and their order were chosen by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListTag(u32);
@@ -67,7 +69,7 @@ impl Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}.{}.", self.list.0, self.number)?;
-        self.key.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(self.key.as_bytes()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The words of the domain: ids, times, limits and the records that are stored and sent.
 
 pub mod cursor;
+mod hex;
 pub mod id;
 pub mod json;
 pub mod limits;
@@ -10,6 +11,7 @@ pub mod record;
 pub mod time;
 
 pub use cursor::{Cursor, ListTag};
+pub use hex::hex;
 pub use id::{EditId, MessageId, ProjectId, SessionId};
 pub use json::{Json, JsonObject};
 pub use path::FolderPath;

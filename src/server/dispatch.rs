@@ -117,23 +117,16 @@ impl Caller<'_> {
             Ok(Some(Err(error))) => Err(error),
             Ok(Some(Ok(Work::Done(result)))) => Ok(Outcome::Done(Ok(result))),
             Ok(Some(Ok(Work::Read(job)))) => {
-                let work = charged(job, self.allowance);
-                self.read(server.store.queue_read(work).await, false)
+                Read::queue(server, self.allowance, false, job).await.map(Outcome::Read)
             }
             Ok(Some(Ok(Work::LongRead(job)))) => {
-                let work = charged(job, self.allowance);
-                self.read(server.store.queue_long_read(work).await, true)
+                Read::queue(server, self.allowance, true, job).await.map(Outcome::Read)
             }
             Ok(Some(Ok(Work::Write(job)))) => {
                 self.queue_write(params.len(), job, request.id.is_some()).await.map(Outcome::Write)
             }
         };
         queued.unwrap_or_else(|error| Outcome::Done(Err(error)))
-    }
-
-    fn read(&self, queued: Result<PendingRead<ReadOutcome>>, is_long: bool) -> Result<Outcome> {
-        let (server, allowance) = (Arc::clone(self.server), Arc::clone(self.allowance));
-        queued.map(|pending| Outcome::Read(Read { pending, is_long, server, allowance }))
     }
 
     async fn queue_write(
@@ -242,19 +235,28 @@ fn charged(
 }
 
 impl Read {
+    async fn queue(
+        server: &Arc<Server>,
+        allowance: &Arc<Allowance>,
+        is_long: bool,
+        job: ReadJob,
+    ) -> Result<Self> {
+        let work = charged(job, allowance);
+        let pending = if is_long {
+            server.store.queue_long_read(work).await?
+        } else {
+            server.store.queue_read(work).await?
+        };
+        Ok(Self { pending, is_long, server: Arc::clone(server), allowance: Arc::clone(allowance) })
+    }
+
     async fn result(mut self) -> Result<Charged> {
         loop {
             match self.pending.await? {
                 ReadOutcome::Made(reply) => return Ok(reply),
                 ReadOutcome::Later(job) => {
                     self.allowance.room().await;
-                    let work = charged(job, &self.allowance);
-                    let store = &self.server.store;
-                    self.pending = if self.is_long {
-                        store.queue_long_read(work).await?
-                    } else {
-                        store.queue_read(work).await?
-                    };
+                    self = Self::queue(&self.server, &self.allowance, self.is_long, job).await?;
                 }
             }
         }

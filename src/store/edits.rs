@@ -247,8 +247,6 @@ fn sent(params: &RecordParams) -> first_sent::Fields<'_, 8> {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use super::*;
     use crate::config::EngineKind;
     use crate::store::{engine, migrations, replay};
@@ -273,20 +271,7 @@ mod tests {
             ];
             statements.extend(replay::STATEMENTS);
             for (sql, index) in statements {
-                // SQLite explains no statement whose parameters have no values.
-                let sql = ["?1", "?2", "?3", "?4", "?5"]
-                    .iter()
-                    .fold(sql.to_owned(), |sql, name| sql.replace(name, "1"));
-                let mut plan = Vec::new();
-                connection
-                    .run(&format!("EXPLAIN QUERY PLAN {sql}"), &mut |row| {
-                        for _ in ["id", "parent", "unused"] {
-                            row.cell()?;
-                        }
-                        plan.push(row.text()?);
-                        Ok(ControlFlow::Continue(()))
-                    })
-                    .expect("a plan");
+                let plan = engine::query_plan(connection.as_mut(), sql);
                 let [first, second] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
                 assert!(
                     first.starts_with("SEARCH ") && first.contains(index),

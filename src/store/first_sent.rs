@@ -3,9 +3,9 @@
 //! It is taken at the first patch, while the row still is what was sent: an append pays nothing.
 //! SHA-256, since two contents of one fingerprint would be a write lost in silence.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
+
+use crate::model::hex;
 
 /// The fields of a record that a client sends, by name, all but its id and the time it may leave out.
 pub(super) type Fields<'a, const N: usize> = [(&'static str, Option<&'a str>); N];
@@ -42,11 +42,7 @@ pub(super) fn fingerprint<const N: usize>(entity: &str, fields: &Fields<'_, N>) 
             }
         }
     }
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        write!(text, "{byte:02x}").expect("a String takes all");
-    }
-    text
+    hex(&hash.finalize())
 }
 
 #[cfg(test)]

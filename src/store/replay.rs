@@ -4,7 +4,6 @@
 //! is of the file that has the path at its end, or had it last, and begins where that file does: back
 //! across its renames, behind the last edit that took another file from the path.
 
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
@@ -17,58 +16,53 @@ use crate::edit;
 use crate::error::{Error, Misfit, MisfitPart, Result};
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_REPLAY_EDITS};
 use crate::model::path::path_key;
-use crate::model::{Edit, EditId, EditKind, Millis, ProjectId};
+use crate::model::{Edit, EditId, EditKind, Millis, ProjectId, hex};
 
 /// Bytes of a line that an error shows at most.
 const SHOWN_BYTES: usize = 16 * 1024;
 
-/// The edits of a path from one on. The parameters of all are a path, a number, a project and
-/// the last time.
-const EDITS: &str = concat!(
-    "SELECT ",
-    columns!(),
-    shown!(),
-    " AND e.path_key = ?1 AND e.seq > ?2 AND (?3 IS NULL OR +e.project_id = ?3)
-        AND e.created_at <= ?4 ORDER BY e.seq"
-);
+/// The edits that are replayed at all: of a project, where one is given, up to a time. The
+/// parameters of every statement are a path, a number, the project and the time.
+macro_rules! wanted {
+    () => {
+        concat!(shown!(), " AND (?3 IS NULL OR +e.project_id = ?3) AND e.created_at <= ?4")
+    };
+}
+
+/// The edits of a path from one on.
+const EDITS: &str =
+    concat!("SELECT ", columns!(), wanted!(), " AND e.path_key = ?1 AND e.seq > ?2 ORDER BY e.seq");
 
 /// The first rename to a path from another, after an edit.
 const FIRST_ARRIVAL: &str = concat!(
     "SELECT ",
     columns!(),
-    shown!(),
-    " AND e.new_path_key = ?1 AND e.seq > ?2 AND (?3 IS NULL OR +e.project_id = ?3)
-        AND e.created_at <= ?4
-        AND e.path_key <> ?1 ORDER BY e.seq LIMIT 1"
+    wanted!(),
+    " AND e.new_path_key = ?1 AND e.seq > ?2 AND e.path_key <> ?1 ORDER BY e.seq LIMIT 1"
 );
 
 /// The last rename to a path from another, before an edit.
 const LAST_ARRIVAL: &str = concat!(
     "SELECT ",
     columns!(),
-    shown!(),
-    " AND e.new_path_key = ?1 AND e.seq < ?2 AND (?3 IS NULL OR +e.project_id = ?3)
-        AND e.created_at <= ?4
-        AND e.path_key <> ?1 ORDER BY e.seq DESC LIMIT 1"
+    wanted!(),
+    " AND e.new_path_key = ?1 AND e.seq < ?2 AND e.path_key <> ?1 ORDER BY e.seq DESC LIMIT 1"
 );
 
 /// The last edit of a path.
 const LAST_EDIT: &str = concat!(
     "SELECT ",
     columns!(),
-    shown!(),
-    " AND e.path_key = ?1 AND e.seq < ?2 AND (?3 IS NULL OR +e.project_id = ?3)
-        AND e.created_at <= ?4 ORDER BY e.seq DESC LIMIT 1"
+    wanted!(),
+    " AND e.path_key = ?1 AND e.seq < ?2 ORDER BY e.seq DESC LIMIT 1"
 );
 
 /// The last rename of a path to another, before an edit.
 const LAST_DEPARTURE: &str = concat!(
     "SELECT ",
     columns!(),
-    shown!(),
-    " AND e.path_key = ?1 AND e.seq < ?2 AND (?3 IS NULL OR +e.project_id = ?3)
-        AND e.created_at <= ?4
-        AND e.new_path_key <> ?1 ORDER BY e.seq DESC LIMIT 1"
+    wanted!(),
+    " AND e.path_key = ?1 AND e.seq < ?2 AND e.new_path_key <> ?1 ORDER BY e.seq DESC LIMIT 1"
 );
 
 /// The statements and the indexes they search.
@@ -321,9 +315,5 @@ fn cut(mut line: String) -> String {
 }
 
 fn sha256(content: &str) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(content) {
-        write!(text, "{byte:02x}").expect("a String takes all");
-    }
-    text
+    hex(&Sha256::digest(content))
 }

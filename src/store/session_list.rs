@@ -144,10 +144,8 @@ impl Query<'_> {
         page: &mut Page<SessionSummary>,
     ) -> Result<()> {
         let newest = self.newest(tx, kinds, limit as usize + 1)?;
-        let mut parts: Vec<KindPart> = vec![KindPart::default(); kinds.len()];
-        for part in &mut parts {
-            part.after.clone_from(&self.after);
-        }
+        let part = KindPart { after: self.after.clone(), ..KindPart::default() };
+        let mut parts = vec![part; kinds.len()];
         for at in &newest {
             parts[*at].wanted += 1;
         }
@@ -296,20 +294,7 @@ mod tests {
                 (&OF_NO_PROJECT, "idx_agent_sessions_project_kind_activity"),
             ] {
                 for sql in statements(list) {
-                    // SQLite explains no statement whose parameters have no values.
-                    let sql = ["?1", "?2", "?3", "?4", "?5"]
-                        .iter()
-                        .fold(sql.to_owned(), |sql, name| sql.replace(name, "1"));
-                    let mut plan = Vec::new();
-                    connection
-                        .run(&format!("EXPLAIN QUERY PLAN {sql}"), &mut |row| {
-                            for _ in ["id", "parent", "unused"] {
-                                row.cell()?;
-                            }
-                            plan.push(row.text()?);
-                            Ok(ControlFlow::Continue(()))
-                        })
-                        .expect("a plan");
+                    let plan = engine::query_plan(connection.as_mut(), sql);
                     let [step] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
                     let searches = step.starts_with("SEARCH agent_sessions USING ");
                     assert!(

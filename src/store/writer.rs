@@ -261,29 +261,28 @@ fn write_group(
         let mut applied = Vec::with_capacity(group.len());
         if let Err(error) = connection.execute(BEGIN, &[]) {
             reply_all(group, &error);
-            return ensure_no_transaction(connection);
+            return roll_back(connection);
         }
-        let mut bytes = 0;
-        while bytes < MAX_GROUP_BYTES
+        let (mut bytes, mut is_sound) = (0, true);
+        while is_sound
+            && bytes < MAX_GROUP_BYTES
             && let Some(mut queued) = group.pop_front()
         {
             let mut transaction = WriteTx::new(connection);
             let outcome = queued.command.apply(&mut transaction);
             bytes += transaction.written_bytes();
-            let must_roll_back = outcome.as_ref().is_err_and(Error::is_storage)
-                || (outcome.is_err() && transaction.has_changed());
+            is_sound = !outcome.as_ref().is_err_and(Error::is_storage)
+                && (outcome.is_ok() || !transaction.has_changed());
             applied.push((queued, outcome));
-            if must_roll_back {
-                roll_back(connection)?;
-                let replayed = applied.into_iter().map(|(queued, _)| queued);
-                return write_singly(connection, replayed.chain(group));
-            }
         }
-        if let Err(error) = connection.execute(COMMIT, &[]) {
+        if is_sound && let Err(error) = connection.execute(COMMIT, &[]) {
             // A large write that finds no room must not take the small ones along. Nothing of the
             // group stands: the engine reports no failure behind the flush of a commit.
             tracing::error!(%error, writes = applied.len(), "a commit failed");
-            ensure_no_transaction(connection)?;
+            is_sound = false;
+        }
+        if !is_sound {
+            roll_back(connection)?;
             let replayed = applied.into_iter().map(|(queued, _)| queued);
             return write_singly(connection, replayed.chain(group));
         }
@@ -309,7 +308,7 @@ fn write_singly(
 /// The outer error is fatal, the inner one is the write's.
 fn write_one(connection: &mut dyn Connection, command: &mut dyn Command) -> Result<Result<()>> {
     if let Err(error) = connection.execute(BEGIN, &[]) {
-        ensure_no_transaction(connection)?;
+        roll_back(connection)?;
         return Ok(Err(error));
     }
     let outcome = command
@@ -319,7 +318,7 @@ fn write_one(connection: &mut dyn Connection, command: &mut dyn Command) -> Resu
         if error.is_storage() {
             tracing::error!(%error, "a write failed");
         }
-        ensure_no_transaction(connection)?;
+        roll_back(connection)?;
     }
     Ok(outcome)
 }
@@ -328,10 +327,7 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 
-fn ensure_no_transaction(connection: &mut dyn Connection) -> Result<()> {
-    if connection.is_autocommit()? { Ok(()) } else { roll_back(connection) }
-}
-
+/// Ends the transaction, where one is open.
 fn roll_back(connection: &mut dyn Connection) -> Result<()> {
     // Some errors end the transaction by themselves.
     if connection.is_autocommit()? {

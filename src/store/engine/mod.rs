@@ -217,3 +217,23 @@ pub fn integrity_problems(connection: &mut dyn Connection) -> Result<Vec<String>
         Err(error) => Err(error),
     }
 }
+
+/// Returns the steps by which an engine carries out a statement, so that a test sees a scan or a sort.
+#[cfg(test)]
+pub(super) fn query_plan(connection: &mut dyn Connection, sql: &str) -> Vec<String> {
+    // SQLite explains no statement whose parameters have no values.
+    let sql = ["?1", "?2", "?3", "?4", "?5"]
+        .iter()
+        .fold(sql.to_owned(), |sql, name| sql.replace(name, "1"));
+    let mut plan = Vec::new();
+    connection
+        .run(&format!("EXPLAIN QUERY PLAN {sql}"), &mut |row| {
+            for _ in ["id", "parent", "unused"] {
+                row.cell()?;
+            }
+            plan.push(row.text()?);
+            Ok(ControlFlow::Continue(()))
+        })
+        .expect("a plan");
+    plan
+}
