@@ -1,5 +1,6 @@
 //! The words of the domain: ids, times, limits and the records that are stored and sent.
 
+pub mod change;
 pub mod cursor;
 mod hex;
 pub mod id;
@@ -10,6 +11,7 @@ pub mod path;
 pub mod record;
 pub mod time;
 
+pub use change::{Change, FeedCursor, FeedId, Seq, Topic};
 pub use cursor::{Cursor, ListTag};
 pub use hex::hex;
 pub use id::{EditId, MessageId, ProjectId, SessionId};

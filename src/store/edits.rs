@@ -12,7 +12,7 @@ use crate::api::Paged;
 use crate::api::edit::{EditPage, ListParams, Order, RecordParams};
 use crate::error::{Error, Result};
 use crate::model::path::path_key;
-use crate::model::{Cursor, Edit, EditId, EditKind, MessageId, ProjectId, SessionId, time};
+use crate::model::{Cursor, Edit, EditId, EditKind, MessageId, ProjectId, SessionId, Topic, time};
 
 macro_rules! columns {
     () => {
@@ -40,8 +40,6 @@ const INSERT: &str = "INSERT INTO agent_edits
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 const MOVE: &str = "UPDATE agent_edits SET project_id = ?2 WHERE session_id = ?1";
-
-const SESSION_PROJECT: &str = "SELECT project_id FROM agent_sessions WHERE id = ?1";
 
 /// A list in both orders. The parameters are what it is of, the number of the edit that the page
 /// before ended with, a session, a project and the limit. A `+` keeps an engine from the index of
@@ -82,7 +80,7 @@ const OF_PROJECT: List = list!("e.project_id = ?1");
 
 /// Records an edit, or returns the one that the same call recorded before.
 pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
-    sessions::head(tx, &params.session_id)?;
+    let project_id = sessions::head(tx, &params.session_id)?.project_id;
     if let Some(id) = &params.id
         && let Some(stored) = find(tx, id)?
     {
@@ -99,9 +97,7 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
     let edit = Edit {
         id: params.id.clone().unwrap_or_else(EditId::generate),
         session_id: params.session_id.clone(),
-        project_id: tx
-            .first(SESSION_PROJECT, &[params.session_id.as_str().into()], project_id)?
-            .flatten(),
+        project_id,
         message_id: params.message_id.clone(),
         file_path: params.file_path.clone(),
         kind: params.kind,
@@ -130,6 +126,12 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
             edit.after_hash.as_deref().into(),
             edit.created_at.into(),
         ],
+    )?;
+    tx.changed(
+        Topic::EditRecorded,
+        edit.id.as_str(),
+        Some(edit.session_id.as_str()),
+        edit.project_id.as_ref().map(ProjectId::as_str),
     )?;
     Ok(edit)
 }

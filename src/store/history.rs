@@ -93,6 +93,7 @@ mod tests {
     #[test]
     fn segments_leave_out_what_is_hidden_and_what_was_read() {
         let head = Head {
+            project_id: None,
             next_index: 10,
             hidden: Hidden::parse(Some("1-6,7-8")).expect("ranges"),
             cleared_index: None,

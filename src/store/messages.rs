@@ -7,7 +7,7 @@ use crate::api::message::{
     AppendManyParams, AppendParams, Appended, AppendedMessage, UpdateParams,
 };
 use crate::error::{Error, Result};
-use crate::model::{JsonObject, Message, MessageId, Role, SessionId, time};
+use crate::model::{JsonObject, Message, MessageId, ProjectId, Role, SessionId, Topic, time};
 
 const INSERT: &str = "INSERT INTO agent_messages
         (id, session_id, role, index_in_session, content, code_excerpt, metadata, created_at)
@@ -15,7 +15,8 @@ const INSERT: &str = "INSERT INTO agent_messages
 
 const BY_ID: &str =
     "SELECT m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt,
-        m.metadata, m.created_at, m.updated_at, m.first_sent, s.deleted_at
+        m.metadata, m.created_at, m.updated_at, m.first_sent, s.deleted_at,
+        s.project_id
     FROM agent_messages m JOIN agent_sessions s ON s.id = m.session_id
     WHERE m.id = ?1";
 
@@ -113,6 +114,7 @@ fn append_at(
             message.created_at.into(),
         ],
     )?;
+    changed(tx, Topic::MessageAppended, &message, head.project_id.as_ref())?;
     head.next_index += 1;
     let at = message.created_at;
     head.first_message_at = Some(head.first_message_at.map_or(at, |first| first.min(at)));
@@ -154,7 +156,7 @@ pub fn get(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Message> {
 
 /// Patches one message.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
-    let Found { mut message, first_sent, .. } = live(tx, &params.id)?;
+    let Found { mut message, first_sent, project_id, .. } = live(tx, &params.id)?;
     let first_sent =
         first_sent.unwrap_or_else(|| first_sent::fingerprint("message", &fields(&message)));
     let changes = [
@@ -178,7 +180,18 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Message> {
             (&first_sent).into(),
         ],
     )?;
+    changed(tx, Topic::MessageUpdated, &message, project_id.as_ref())?;
     Ok(message)
+}
+
+fn changed(
+    tx: &mut WriteTx<'_>,
+    topic: Topic,
+    message: &Message,
+    project_id: Option<&ProjectId>,
+) -> Result<()> {
+    let project_id = project_id.map(ProjectId::as_str);
+    tx.changed(topic, message.id.as_str(), Some(message.session_id.as_str()), project_id)
 }
 
 /// A stored message and what is kept beside it.
@@ -187,6 +200,8 @@ struct Found {
     /// The fingerprint of what was first sent, where it was patched since.
     first_sent: Option<String>,
     is_in_trash: bool,
+    /// The project of its session.
+    project_id: Option<ProjectId>,
 }
 
 fn live(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Found> {
@@ -199,6 +214,7 @@ fn find(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Option<Found>> {
             message: read_message(row)?,
             first_sent: row.optional_text()?,
             is_in_trash: row.optional_int()?.is_some(),
+            project_id: sessions::project_id(row)?,
         })
     })
 }

@@ -1,6 +1,7 @@
 //! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
 
 pub mod backup;
+pub mod changes;
 pub mod edits;
 pub mod engine;
 mod first_sent;
@@ -23,13 +24,15 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 pub use readers::PendingRead;
 pub use transaction::{ReadTx, WriteTx};
 pub use writer::{PendingWrite, WriterCounts};
 
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
-use crate::model::JsonObject;
+use crate::model::{JsonObject, Seq};
 use engine::Engine;
 use readers::Readers;
 use writer::Writer;
@@ -79,7 +82,8 @@ impl Store {
         let folder = options.database.parent().expect("a file lies in a folder");
         backup::sync_folder(folder)
             .map_err(|error| Error::io("flushing the folder", folder, &error))?;
-        let writer = Writer::start(connection)?;
+        let last_seq = changes::last_seq(connection.as_mut())?;
+        let writer = Writer::start(connection, last_seq)?;
         let readers = Readers::start(&engine, "aetherd-read", options.readers.max(1))?;
         Ok(Self {
             database: options.database.clone(),
@@ -151,6 +155,13 @@ impl Store {
         F: FnOnce(&mut ReadTx<'_>) -> Result<T> + Send + 'static,
     {
         self.queue_read(work).await?.await
+    }
+
+    /// Returns the number of the newest change that is on the disk, and news of the next ones.
+    ///
+    /// It is set before the replies to the writes go out: who has an answer finds its change here.
+    pub fn committed(&self) -> watch::Receiver<Seq> {
+        self.writer.committed()
     }
 
     /// Waits until the writer has failed for good, and returns why. The process must then end.

@@ -6,7 +6,7 @@ use super::{ReadTx, WriteTx, patch};
 use crate::api::Paged;
 use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, time};
+use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, Topic, time};
 
 const BY_ID: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
     FROM projects WHERE id = ?1";
@@ -51,6 +51,7 @@ pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
         project.opened_at = now.max(project.opened_at);
         project.removed_at = None;
         tx.execute_one(TOUCH, &[project.id.as_str().into(), project.opened_at.into()])?;
+        changed(tx, Topic::ProjectOpened, &project.id)?;
         return Ok(Opened { project, created: false });
     }
     let project = Project {
@@ -80,6 +81,7 @@ pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
             now.into(),
         ],
     )?;
+    changed(tx, Topic::ProjectCreated, &project.id)?;
     Ok(Opened { project, created: true })
 }
 
@@ -133,6 +135,7 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Project> {
             project.metadata.as_ref().map(JsonObject::as_str).into(),
         ],
     )?;
+    changed(tx, Topic::ProjectUpdated, &project.id)?;
     Ok(project)
 }
 
@@ -141,8 +144,13 @@ pub fn remove(tx: &mut WriteTx<'_>, id: &ProjectId) -> Result<bool> {
     let listed = get(tx, id)?.removed_at.is_none();
     if listed {
         tx.execute_one(REMOVE, &[id.as_str().into(), time::now().into()])?;
+        changed(tx, Topic::ProjectRemoved, id)?;
     }
     Ok(listed)
+}
+
+fn changed(tx: &mut WriteTx<'_>, topic: Topic, id: &ProjectId) -> Result<()> {
+    tx.changed(topic, id.as_str(), None, Some(id.as_str()))
 }
 
 /// Checks that a project exists, on the list or off it.

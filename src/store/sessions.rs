@@ -8,7 +8,7 @@ pub use super::session_list::list;
 use super::{ReadTx, WriteTx, edits, first_sent, patch, projects};
 use crate::api::session::{ClearParams, StartParams, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, time};
+use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, Topic, time};
 
 const BY_ID: &str =
     "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
@@ -17,7 +17,7 @@ const BY_ID: &str =
     FROM agent_sessions s LEFT JOIN agent_session_texts t ON t.session_id = s.id
     WHERE s.id = ?1";
 
-const HEAD: &str = "SELECT next_index, hidden_ranges, cleared_index, first_message_at,
+const HEAD: &str = "SELECT project_id, next_index, hidden_ranges, cleared_index, first_message_at,
         last_message_at, created_at, activity_at, deleted_at
     FROM agent_sessions WHERE id = ?1";
 
@@ -49,6 +49,7 @@ const DELETE: &str = "UPDATE agent_sessions SET deleted_at = ?2 WHERE id = ?1";
 /// What an append and a reader of history need to know of a session.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
+    pub(super) project_id: Option<ProjectId>,
     pub(super) next_index: i64,
     pub(super) hidden: Hidden,
     /// The next index at the last clear.
@@ -111,6 +112,7 @@ pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
     if session.system_prompt.is_some() || session.metadata.is_some() {
         set_texts(tx, &session, None)?;
     }
+    changed(tx, Topic::SessionStarted, &session)?;
     Ok(session)
 }
 
@@ -193,6 +195,7 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
     if is_first_patch || texts_change {
         set_texts(tx, &session, Some(&first_sent))?;
     }
+    changed(tx, Topic::SessionUpdated, &session)?;
     Ok(session)
 }
 
@@ -225,7 +228,9 @@ pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
             time::now().into(),
         ],
     )?;
-    get(tx, &params.id)
+    let session = get(tx, &params.id)?;
+    changed(tx, Topic::SessionCleared, &session)?;
+    Ok(session)
 }
 
 /// Returns what is hidden once a session with this next index was cleared.
@@ -240,17 +245,24 @@ pub fn delete(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
     match find(tx, id)? {
         None => Err(Error::not_found("session", id)),
         Some(found) if found.is_in_trash => Ok(false),
-        Some(_) => {
+        Some(found) => {
             tx.execute_one(DELETE, &[id.as_str().into(), time::now().into()])?;
+            changed(tx, Topic::SessionDeleted, &found.session)?;
             Ok(true)
         }
     }
+}
+
+fn changed(tx: &mut WriteTx<'_>, topic: Topic, session: &Session) -> Result<()> {
+    let project_id = session.project_id.as_ref().map(ProjectId::as_str);
+    tx.changed(topic, session.id.as_str(), Some(session.id.as_str()), project_id)
 }
 
 /// Returns what an append needs to know of a session outside the trash.
 pub(super) fn head(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Head> {
     let found = tx.first(HEAD, &[id.as_str().into()], |row| {
         let head = Head {
+            project_id: project_id(row)?,
             next_index: row.int()?,
             hidden: Hidden::parse(row.optional_text()?.as_deref())?,
             cleared_index: row.optional_int()?,

@@ -7,7 +7,7 @@ use crate::api::Paged;
 use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
 use crate::error::{Error, Result};
 use crate::model::record::ScopeKind;
-use crate::model::{Cursor, Json, ProjectId, Setting, time};
+use crate::model::{Cursor, Json, ProjectId, Setting, Topic, time};
 
 /// The scope of the user's own settings. A project's is `project:` and its id.
 const USER: &str = "user";
@@ -35,6 +35,7 @@ pub fn set(tx: &mut WriteTx<'_>, params: &SetParams) -> Result<Setting> {
         SET,
         &[(&scope).into(), (&params.key).into(), params.value.as_str().into(), now.into()],
     )?;
+    changed(tx, Topic::SettingChanged, &params.key, params.project_id.as_ref())?;
     Ok(Setting {
         key: params.key.clone(),
         value: params.value.clone(),
@@ -52,6 +53,7 @@ pub fn set_many(tx: &mut WriteTx<'_>, params: &SetManyParams) -> Result<u64> {
             SET,
             &[(&scope).into(), (&entry.key).into(), entry.value.as_str().into(), now.into()],
         )?;
+        changed(tx, Topic::SettingChanged, &entry.key, params.project_id.as_ref())?;
     }
     Ok(params.entries.len() as u64)
 }
@@ -83,7 +85,21 @@ pub fn get(tx: &mut ReadTx<'_>, params: &KeyParams) -> Result<Setting> {
 /// Takes a key out of one scope, and returns whether it was there.
 pub fn delete(tx: &mut WriteTx<'_>, params: &KeyParams) -> Result<bool> {
     let scope = existing_scope(tx, params.project_id.as_ref())?;
-    Ok(tx.execute(DELETE, &[(&scope).into(), (&params.key).into()])? > 0)
+    let deleted = tx.execute(DELETE, &[(&scope).into(), (&params.key).into()])? > 0;
+    if deleted {
+        changed(tx, Topic::SettingDeleted, &params.key, params.project_id.as_ref())?;
+    }
+    Ok(deleted)
+}
+
+/// Tells of a setting in its own scope: the project's, or the user's where there is none.
+fn changed(
+    tx: &mut WriteTx<'_>,
+    topic: Topic,
+    key: &str,
+    project_id: Option<&ProjectId>,
+) -> Result<()> {
+    tx.changed(topic, key, None, project_id.map(ProjectId::as_str))
 }
 
 /// Returns a page of the settings that apply.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::engine::{Connection, Row, Value};
 use crate::error::{Error, Result};
+use crate::model::{Millis, Seq, time};
 
 /// A snapshot that can be read.
 pub struct ReadTx<'a> {
@@ -84,11 +85,13 @@ pub struct WriteTx<'a> {
     read: ReadTx<'a>,
     changed: bool,
     written_bytes: usize,
+    last_seq: Seq,
 }
 
 impl<'a> WriteTx<'a> {
-    pub(super) fn new(connection: &'a mut dyn Connection) -> Self {
-        Self { read: ReadTx::new(connection), changed: false, written_bytes: 0 }
+    /// Returns a transaction whose changes go on from the number of the last one.
+    pub(super) fn new(connection: &'a mut dyn Connection, last_seq: Seq) -> Self {
+        Self { read: ReadTx::new(connection), changed: false, written_bytes: 0, last_seq }
     }
 
     /// Runs a statement that changes rows, and returns how many.
@@ -104,6 +107,17 @@ impl<'a> WriteTx<'a> {
             1 => Ok(()),
             count => Err(Error::Internal(format!("a statement changed {count} rows instead of 1"))),
         }
+    }
+
+    /// Returns the number and the time of a change that is added now.
+    pub(super) fn next_change(&mut self) -> (Seq, Millis) {
+        self.last_seq += 1;
+        (self.last_seq, time::now())
+    }
+
+    /// The number of the last change.
+    pub(super) fn last_seq(&self) -> Seq {
+        self.last_seq
     }
 
     /// The bytes that were bound to statements which change rows.

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::engine::{self, Connection};
 use super::transaction::WriteTx;
 use crate::error::{Error, Result};
+use crate::model::Seq;
 use crate::model::limits::{
     MAX_GROUP_BYTES, MAX_GROUP_WRITES, MAX_QUEUED_WRITE_BYTES, MAX_QUEUED_WRITES,
 };
@@ -43,6 +44,7 @@ pub(super) struct Writer {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     counters: Arc<Counters>,
+    committed: watch::Receiver<Seq>,
     ended: watch::Receiver<Option<Result<()>>>,
 }
 
@@ -50,6 +52,24 @@ pub(super) struct Writer {
 struct Counters {
     writes: AtomicU64,
     groups: AtomicU64,
+}
+
+/// What the writer tells of its work as it goes on.
+struct Progress {
+    counters: Arc<Counters>,
+    /// The number of the newest change on the disk.
+    committed: watch::Sender<Seq>,
+}
+
+impl Progress {
+    fn last_seq(&self) -> Seq {
+        *self.committed.borrow()
+    }
+
+    /// Tells of a commit whose last change has this number.
+    fn committed(&self, last_seq: Seq) {
+        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
+    }
 }
 
 struct Queued {
@@ -118,17 +138,17 @@ impl<T> Future for PendingWrite<T> {
 }
 
 impl Writer {
-    /// Starts the writer's thread on a connection that nothing else uses.
-    pub(super) fn start(connection: Box<dyn Connection>) -> Result<Self> {
+    /// Starts the writer's thread on a connection that nothing else uses, behind the last change.
+    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Seq) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let (ended_sender, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
-        let thread_counters = Arc::clone(&counters);
+        let (committed_sender, committed) = watch::channel(last_seq);
+        let progress = Progress { counters: Arc::clone(&counters), committed: committed_sender };
         std::thread::Builder::new()
             .name("aetherd-writer".to_owned())
             .spawn(move || {
-                let run =
-                    catch_unwind(AssertUnwindSafe(|| serve(connection, &jobs, &thread_counters)));
+                let run = catch_unwind(AssertUnwindSafe(|| serve(connection, &jobs, &progress)));
                 let outcome = run.unwrap_or_else(|_| {
                     Err(Error::Internal("the writer panicked; the next start recovers".to_owned()))
                 });
@@ -142,6 +162,7 @@ impl Writer {
             places: Arc::new(Semaphore::new(MAX_QUEUED_WRITES)),
             bytes: Arc::new(Semaphore::new(MAX_QUEUED_WRITE_BYTES / BYTES_UNIT)),
             counters,
+            committed,
             ended,
         })
     }
@@ -194,6 +215,11 @@ impl Writer {
         )
     }
 
+    /// Returns the number of the newest change on the disk, and news of the next ones.
+    pub(super) fn committed(&self) -> watch::Receiver<Seq> {
+        self.committed.clone()
+    }
+
     pub(super) fn counts(&self) -> WriterCounts {
         WriterCounts {
             queued: (MAX_QUEUED_WRITES - self.places.available_permits().min(MAX_QUEUED_WRITES))
@@ -208,7 +234,7 @@ impl Writer {
 fn serve(
     mut connection: Box<dyn Connection>,
     jobs: &mpsc::Receiver<Queued>,
-    counters: &Counters,
+    progress: &Progress,
 ) -> Result<()> {
     while let Some(first) = next_write(jobs) {
         let mut bytes = first.bytes;
@@ -218,8 +244,8 @@ fn serve(
             bytes += next.bytes;
             group.push_back(next);
         }
-        counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
-        write_group(connection.as_mut(), group, counters)?;
+        progress.counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
+        write_group(connection.as_mut(), group, progress)?;
     }
     // The log is folded into the database and cut, so that a copy of the one file is whole.
     if let Err(error) = engine::run(connection.as_mut(), "PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -254,23 +280,24 @@ fn next_write(jobs: &mpsc::Receiver<Queued>) -> Option<Queued> {
 fn write_group(
     connection: &mut dyn Connection,
     mut group: VecDeque<Queued>,
-    counters: &Counters,
+    progress: &Progress,
 ) -> Result<()> {
     while !group.is_empty() {
-        counters.groups.fetch_add(1, Ordering::Relaxed);
+        progress.counters.groups.fetch_add(1, Ordering::Relaxed);
         let mut applied = Vec::with_capacity(group.len());
         if let Err(error) = connection.execute(BEGIN, &[]) {
             reply_all(group, &error);
             return roll_back(connection);
         }
-        let (mut bytes, mut is_sound) = (0, true);
+        let (mut bytes, mut is_sound, mut last_seq) = (0, true, progress.last_seq());
         while is_sound
             && bytes < MAX_GROUP_BYTES
             && let Some(mut queued) = group.pop_front()
         {
-            let mut transaction = WriteTx::new(connection);
+            let mut transaction = WriteTx::new(connection, last_seq);
             let outcome = queued.command.apply(&mut transaction);
             bytes += transaction.written_bytes();
+            last_seq = transaction.last_seq();
             is_sound = !outcome.as_ref().is_err_and(Error::is_storage)
                 && (outcome.is_ok() || !transaction.has_changed());
             applied.push((queued, outcome));
@@ -284,8 +311,9 @@ fn write_group(
         if !is_sound {
             roll_back(connection)?;
             let replayed = applied.into_iter().map(|(queued, _)| queued);
-            return write_singly(connection, replayed.chain(group));
+            return write_singly(connection, replayed.chain(group), progress);
         }
+        progress.committed(last_seq);
         for (queued, outcome) in applied {
             queued.reply(outcome);
         }
@@ -297,28 +325,37 @@ fn write_group(
 fn write_singly(
     connection: &mut dyn Connection,
     group: impl Iterator<Item = Queued>,
+    progress: &Progress,
 ) -> Result<()> {
     for mut queued in group {
-        let outcome = write_one(connection, queued.command.as_mut())?;
+        let outcome = write_one(connection, queued.command.as_mut(), progress)?;
         queued.reply(outcome);
     }
     Ok(())
 }
 
 /// The outer error is fatal, the inner one is the write's.
-fn write_one(connection: &mut dyn Connection, command: &mut dyn Command) -> Result<Result<()>> {
+fn write_one(
+    connection: &mut dyn Connection,
+    command: &mut dyn Command,
+    progress: &Progress,
+) -> Result<Result<()>> {
     if let Err(error) = connection.execute(BEGIN, &[]) {
         roll_back(connection)?;
         return Ok(Err(error));
     }
-    let outcome = command
-        .apply(&mut WriteTx::new(connection))
-        .and_then(|()| connection.execute(COMMIT, &[]).map(|_| ()));
-    if let Err(error) = &outcome {
-        if error.is_storage() {
-            tracing::error!(%error, "a write failed");
+    let mut transaction = WriteTx::new(connection, progress.last_seq());
+    let applied = command.apply(&mut transaction);
+    let last_seq = transaction.last_seq();
+    let outcome = applied.and_then(|()| connection.execute(COMMIT, &[]).map(|_| ()));
+    match &outcome {
+        Ok(()) => progress.committed(last_seq),
+        Err(error) => {
+            if error.is_storage() {
+                tracing::error!(%error, "a write failed");
+            }
+            roll_back(connection)?;
         }
-        roll_back(connection)?;
     }
     Ok(outcome)
 }

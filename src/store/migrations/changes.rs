@@ -1,0 +1,14 @@
+//! Step 3: the change feed gets its name, by which a cursor of another database's feed is known.
+
+use super::run_script;
+use crate::error::Result;
+use crate::store::engine::Connection;
+
+const NAME_THE_FEED: &str = "INSERT INTO meta (key, value) VALUES ('feed_id', ?1)";
+
+/// Makes the tables of a script and names the feed.
+pub(super) fn run(connection: &mut dyn Connection, script: &str) -> Result<()> {
+    run_script(connection, script)?;
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    connection.execute(NAME_THE_FEED, &[(&id).into()]).map(|_| ())
+}
