@@ -20,7 +20,8 @@ pub struct RecentParams {
     #[serde(default = "check::default_page_items")]
     #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
-    /// Bytes of content, code excerpts and metadata at most, for a prompt's budget.
+    /// Bytes of content, code excerpts, metadata and the lists of attachments (not the attachments) at
+    /// most, for a prompt's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = MAX_PAGE_BYTES))]
     pub max_bytes: Option<u64>,
@@ -100,7 +101,7 @@ method! {
         "messages": [{
             "id": "msg-3", "session_id": "ses-1", "index_in_session": 2, "role": "tool",
             "content": "export const total = 0;", "code_excerpt": null, "metadata": null,
-            "created_at": 1764000000000, "updated_at": null
+            "attachments": [], "created_at": 1764000000000, "updated_at": null
         }],
         "has_more": true
     }"#,
@@ -117,6 +118,10 @@ method! {
         "messages": [{
             "id": "msg-1", "session_id": "ses-1", "index_in_session": 0, "role": "user",
             "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
+            "attachments": [{
+                "hash": "4c4b6a3be1314ab86138bef4314dde022e600960d8689a2c8f8631802d20dab6",
+                "mime": "image/png", "name": "total.png", "size": 8
+            }],
             "created_at": 1764000000000, "updated_at": null
         }],
         "next_cursor": "0477ee18.0."

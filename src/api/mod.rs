@@ -3,6 +3,7 @@
 //! A method is a type. The OpenRPC document, the dispatcher, the Rust client and the command line
 //! follow from it; `proto/openrpc.json` is the golden copy.
 
+pub mod attachment;
 pub mod check;
 pub mod edit;
 pub mod error_kind;
@@ -107,6 +108,8 @@ macro_rules! for_each_method {
             $crate::api::settings::Delete,
             $crate::api::session::Start,
             $crate::api::session::Update,
+            $crate::api::attachment::Put,
+            $crate::api::attachment::Get,
             $crate::api::message::Append,
             $crate::api::message::AppendMany,
             $crate::api::message::Update,

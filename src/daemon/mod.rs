@@ -83,6 +83,7 @@ impl Daemon {
     /// remove our own socket, unlock.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
         let Self { server, listener, _lock } = self;
+        let collecting = tokio::spawn(server::collector::run(Arc::clone(&server)));
         let serving = server::run(Arc::clone(&server), &listener);
         let mut serving = std::pin::pin!(serving);
         let mut stop = std::pin::pin!(stop);
@@ -94,9 +95,13 @@ impl Daemon {
             }
             error = server.store.failed() => {
                 // Crash rather than corrupt: nothing more is written; the next start recovers.
+                collecting.abort();
                 listener.remove();
                 return Err(error);
             }
+        }
+        if let Err(error) = collecting.await {
+            tracing::error!(%error, "the collection of attachments ended badly");
         }
         let closed = server.store.close().await;
         listener.remove();

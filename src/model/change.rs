@@ -55,6 +55,10 @@ topics! {
     MessageUpdated = "message.updated",
     /// An edit was recorded.
     EditRecorded = "edit.recorded",
+    /// An attachment was put that was not there.
+    AttachmentAdded = "attachment.added",
+    /// An attachment that nothing referred to was deleted.
+    AttachmentCollected = "attachment.collected",
 }
 
 impl Topic {
@@ -76,7 +80,8 @@ pub struct Change {
     pub at: Millis,
     /// What happened.
     pub topic: Topic,
-    /// What it happened to: an id; of a setting its key, of a file its path.
+    /// What it happened to: an id; of a setting its key, of a file its path, of an
+    /// attachment its hash.
     pub entity_id: String,
     /// The session it belongs to.
     pub session_id: Option<SessionId>,

@@ -1,5 +1,6 @@
 //! The words of the domain: ids, times, limits and the records that are stored and sent.
 
+pub mod attachment;
 pub mod change;
 pub mod cursor;
 mod hex;
@@ -11,6 +12,7 @@ pub mod path;
 pub mod record;
 pub mod time;
 
+pub use attachment::{Attachment, AttachmentData, AttachmentHash};
 pub use change::{Change, FeedCursor, FeedId, Seq, Topic};
 pub use cursor::{Cursor, ListTag};
 pub use hex::hex;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EditId, Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
+use super::{Attachment, EditId, Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -138,6 +138,8 @@ pub struct Message {
     pub code_excerpt: Option<String>,
     /// Free data of the client, such as tool calls and thoughts.
     pub metadata: Option<JsonObject>,
+    /// What is attached to it, in the order given, without the bytes.
+    pub attachments: Vec<Attachment>,
     /// When it was said.
     pub created_at: Millis,
     /// When it was last patched; null if never.

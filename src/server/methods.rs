@@ -77,6 +77,10 @@ impl Methods {
             Ok(api::session::DeletedSession { deleted: store::sessions::delete(tx, &params.id)? })
         });
 
+        methods.write::<api::attachment::Put>(store::attachments::put);
+        methods
+            .read::<api::attachment::Get>(|tx, params| store::attachments::get(tx, &params.hash));
+
         methods.write::<api::message::Append>(store::messages::append);
         methods.write::<api::message::AppendMany>(store::messages::append_many);
         methods.write::<api::message::Update>(store::messages::update);

@@ -1,6 +1,7 @@
 //! The server: accepts connections, tells the framings apart, dispatches calls.
 
 pub mod allowance;
+pub mod collector;
 mod connection;
 mod conversation;
 pub mod dispatch;
@@ -24,6 +25,7 @@ use crate::model::{Millis, time};
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::transport::Listener;
+use collector::Collector;
 use methods::Methods;
 
 /// How long connections have to finish what is in flight once the daemon stops.
@@ -41,6 +43,8 @@ pub struct Server {
     pub instance_id: String,
     /// When it was started.
     pub started_at: Millis,
+    /// The collection of attachments.
+    pub collector: Collector,
     methods: Methods,
     places: Arc<Semaphore>,
     /// Calls in flight of all conversations.
@@ -56,6 +60,7 @@ impl Server {
             paths,
             instance_id: uuid::Uuid::now_v7().to_string(),
             started_at: time::now(),
+            collector: Collector::default(),
             methods,
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             calls: AtomicUsize::new(0),

@@ -1,25 +1,26 @@
 //! A session's messages in order: the newest ones for a prompt, or page by page.
 
 use super::ReadTx;
-use super::messages::read_message;
+use super::messages::{columns, read_message};
 use super::page::Page;
 use super::sessions::{self, Head};
 use crate::api::Paged;
 use crate::api::history::{MessagePage, Order, PageParams, RecentMessages, RecentParams};
 use crate::error::Result;
-use crate::model::{Cursor, JsonObject, Message, SessionId};
+use crate::model::{Attachment, Cursor, JsonObject, Message, SessionId};
 
-const FORWARD: &str =
-    "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
-        created_at, updated_at
-    FROM agent_messages WHERE session_id = ?1 AND index_in_session >= ?2 AND index_in_session < ?3
-    ORDER BY index_in_session LIMIT ?4";
+/// The messages of a range of indexes.
+macro_rules! range {
+    () => {
+        " FROM agent_messages m
+        WHERE m.session_id = ?1 AND m.index_in_session >= ?2 AND m.index_in_session < ?3
+        ORDER BY m.index_in_session"
+    };
+}
 
-const BACKWARD: &str =
-    "SELECT id, session_id, index_in_session, role, content, code_excerpt, metadata,
-        created_at, updated_at
-    FROM agent_messages WHERE session_id = ?1 AND index_in_session >= ?2 AND index_in_session < ?3
-    ORDER BY index_in_session DESC LIMIT ?4";
+const FORWARD: &str = concat!("SELECT ", columns!(), range!(), " LIMIT ?4");
+
+const BACKWARD: &str = concat!("SELECT ", columns!(), range!(), " DESC LIMIT ?4");
 
 /// Returns the newest messages, oldest first.
 pub fn recent(tx: &mut ReadTx<'_>, params: &RecentParams) -> Result<RecentMessages> {
@@ -83,6 +84,13 @@ fn size(message: &Message) -> usize {
     message.content.len()
         + message.code_excerpt.as_ref().map_or(0, String::len)
         + message.metadata.as_ref().map_or(0, |metadata| JsonObject::as_str(metadata).len())
+        + message.attachments.iter().map(list_size).sum::<usize>()
+}
+
+/// The bytes of an attachment in its message's list.
+fn list_size(attachment: &Attachment) -> usize {
+    let Attachment { hash, mime, name, size: _ } = attachment;
+    hash.as_str().len() + mime.len() + name.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

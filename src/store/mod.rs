@@ -1,5 +1,6 @@
 //! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
 
+pub mod attachments;
 pub mod backup;
 pub mod changes;
 pub mod edits;

@@ -9,6 +9,8 @@ const SETTINGS: &str = "SELECT COUNT(*) FROM settings";
 const SESSIONS: &str = "SELECT COUNT(*), COALESCE(SUM(next_index - hidden_count), 0)
     FROM agent_sessions WHERE deleted_at IS NULL";
 
+const ATTACHMENTS: &str = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM attachments";
+
 /// Counts what is stored, without reading messages.
 pub fn counts(tx: &mut ReadTx<'_>) -> Result<StoredCounts> {
     let none = || Error::Internal("a count gave no row".to_owned());
@@ -16,5 +18,7 @@ pub fn counts(tx: &mut ReadTx<'_>) -> Result<StoredCounts> {
     let settings = tx.first(SETTINGS, &[], |row| row.int())?.ok_or_else(none)?;
     let (sessions, messages) =
         tx.first(SESSIONS, &[], |row| Ok((row.int()?, row.int()?)))?.ok_or_else(none)?;
-    Ok(StoredCounts { projects, sessions, messages, settings })
+    let (attachments, attachment_bytes) =
+        tx.first(ATTACHMENTS, &[], |row| Ok((row.int()?, row.int()?)))?.ok_or_else(none)?;
+    Ok(StoredCounts { projects, sessions, messages, settings, attachments, attachment_bytes })
 }

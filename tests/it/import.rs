@@ -170,6 +170,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         content: Some("patched".to_owned()),
         code_excerpt: None,
         metadata: None,
+        attachments: None,
     };
     world.client.call::<message::Update>(&patch).await.expect("patches");
     let own = message::AppendParams {
@@ -179,6 +180,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         content: "own".to_owned(),
         code_excerpt: None,
         metadata: None,
+        attachments: Vec::new(),
         expected_index: None,
         created_at: None,
     };

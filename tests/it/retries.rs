@@ -33,6 +33,7 @@ fn append_params() -> AppendParams {
         content: "Looking.".to_owned(),
         code_excerpt: Some("let a;".to_owned()),
         metadata: object(r#"{"tool_calls": [1]}"#),
+        attachments: Vec::new(),
         expected_index: Some(0),
         created_at: None,
     }
@@ -65,6 +66,7 @@ async fn update_message(store: &Store, content: Option<&str>, metadata: &str) ->
         content: content.map(str::to_owned),
         code_excerpt: Some(None),
         metadata: Some(object(metadata)),
+        attachments: None,
     };
     store.write(move |tx| messages::update(tx, &params)).await.expect("updates")
 }
@@ -129,6 +131,7 @@ fn an_append_is_retried_after_the_message_was_patched() {
                 content: content.to_owned(),
                 code_excerpt: sent.code_excerpt.clone(),
                 metadata: sent.metadata.clone(),
+                attachments: Vec::new(),
                 created_at: None,
             };
             let many = |content: &str| AppendManyParams {

@@ -108,6 +108,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 content,
                 code_excerpt: None,
                 metadata: None,
+                attachments: Vec::new(),
                 expected_index: expected.map(i64::from),
                 created_at: Some(AT + i64::from(message)),
             };
@@ -125,6 +126,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                         content,
                         code_excerpt: None,
                         metadata: None,
+                        attachments: Vec::new(),
                         created_at: Some(AT + i64::from(message)),
                     })
                     .collect(),
@@ -146,8 +148,13 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 };
                 Some(JsonObject::parse(patch).expect("an object"))
             });
-            let params =
-                UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
+            let params = UpdateParams {
+                id: message_id(message),
+                content,
+                code_excerpt: None,
+                metadata,
+                attachments: None,
+            };
             let patched = store.write(move |tx| messages::update(tx, &params)).await?;
             json!({ "content": patched.content, "metadata": patched.metadata.map(|object| object.as_str().to_owned()) })
         }

@@ -14,7 +14,7 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 3;
+pub const CURRENT_VERSION: i64 = 4;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
@@ -27,11 +27,13 @@ struct Step {
 pub(super) const FOUNDATION: &str = include_str!("0001_foundation.sql");
 pub(super) const EDITS: &str = include_str!("0002_edits.sql");
 const CHANGES: &str = include_str!("0003_changes.sql");
+pub(super) const ATTACHMENTS: &str = include_str!("0004_attachments.sql");
 
 const STEPS: &[Step] = &[
     Step { version: 1, sql: FOUNDATION, run: run_script },
     Step { version: 2, sql: EDITS, run: edits::run },
     Step { version: 3, sql: CHANGES, run: changes::run },
+    Step { version: 4, sql: ATTACHMENTS, run: run_script },
 ];
 
 /// Brings the database to the current version.
@@ -109,6 +111,7 @@ mod tests {
             (1, 10_220_965_645_696_731_951),
             (2, 11_588_211_762_320_414_885),
             (3, 2_497_846_561_302_484_531),
+            (4, 14_137_365_368_109_478_321),
         ];
         assert_eq!(hashes, released);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));
