@@ -86,7 +86,14 @@ impl AttachmentData {
     /// The standard alphabet (RFC 4648, section 4), padded with `=`, nothing in between: there is one
     /// text for the same bytes.
     pub fn of_base64(text: &str) -> Result<Self, String> {
-        BASE64.decode(text.as_bytes()).map(Self::new).map_err(|error| base64_problem(text, error))
+        // The decoder would take the padding of one text and go on with another behind it.
+        let decoded = match text.find('=') {
+            Some(position) if position + 2 < text.len() => {
+                Err(DecodeError { position, kind: DecodeKind::Padding })
+            }
+            _ => BASE64.decode(text.as_bytes()),
+        };
+        decoded.map(Self::new).map_err(|error| base64_problem(text, error))
     }
 
     /// Returns the bytes.
@@ -231,7 +238,8 @@ mod tests {
             ("Zh==", "the character at position 1 (from 0) has bits past the last byte"),
             ("Z===", "the padding at position 1 (from 0) is wrong"),
             ("====", "the padding at position 0 (from 0) is wrong"),
-            ("Zg==Zg==", "is not base64: "),
+            ("Zg==Zg==", "the padding at position 2 (from 0) is wrong"),
+            ("Zm9v=", "its 5 characters are no multiple of 4; pad it with ="),
             ("data:image/png;base64,Zm9v", "is not base64: "),
         ] {
             let found = AttachmentData::of_base64(text).map(|_| ()).expect_err(text);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use data_encoding::{BASE64, BASE64_NOPAD};
+use data_encoding::BASE64_NOPAD;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Kind, Members, free_name, list, object, quoted};
@@ -94,8 +94,8 @@ fn attachment(image: &RawValue) -> Result<(PutParams, Option<String>), &'static 
         (None, Some(said)) if check_mime(said).is_ok() => said.to_owned(),
         _ => return Err("an image has no media type, it stays in the metadata"),
     };
-    let bytes = decode(body).ok_or("an image is not base64, it stays in the metadata")?;
-    if bytes.len() > MAX_ATTACHMENT_BYTES {
+    let data = decode(body).ok_or("an image is not base64, it stays in the metadata")?;
+    if data.bytes().len() > MAX_ATTACHMENT_BYTES {
         return Err("an image is over the limit of an attachment");
     }
     let name = fields.take_text("filename", |text| (1..=MAX_NAME_BYTES).contains(&text.len()));
@@ -106,7 +106,7 @@ fn attachment(image: &RawValue) -> Result<(PutParams, Option<String>), &'static 
     if !shadowed.is_empty() {
         return Err("an image has a field twice, it stays in the metadata");
     }
-    let put = PutParams { mime, data: AttachmentData::new(bytes), name };
+    let put = PutParams { mime, data, name };
     if rest.is_empty() {
         return Ok((put, None));
     }
@@ -122,13 +122,15 @@ fn of_data_url(text: &str) -> (Option<&str>, &str) {
 }
 
 /// Decodes base64 as JavaScript writes it, padded or not.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let encoding = if text.ends_with('=') { &BASE64 } else { &BASE64_NOPAD };
-    encoding.decode(text.as_bytes()).ok()
+fn decode(text: &str) -> Option<AttachmentData> {
+    let unpadded = || BASE64_NOPAD.decode(text.as_bytes()).map(AttachmentData::new);
+    AttachmentData::of_base64(text).or_else(|_| unpadded()).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
+
     use super::*;
 
     fn taken(images: &str) -> (Taken, Option<String>) {
@@ -181,6 +183,7 @@ mod tests {
             ),
             (r#"{"base64":"Zg=","mimeType":"image/png"}"#, "not base64"),
             (r#"{"base64":"Zh==","mimeType":"image/png"}"#, "not base64"),
+            (r#"{"base64":"Zg==Zg==","mimeType":"image/png"}"#, "not base64"),
             (r#"{"base64":"Z g=","mimeType":"image/png"}"#, "not base64"),
             (r#"{"base64":"data:image/png,Zg==","mimeType":"image/png"}"#, "not base64"),
             (
