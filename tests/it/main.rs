@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 mod disk_full;
 mod edits;
+mod feed;
 mod foreign;
 mod framing;
 mod house;
