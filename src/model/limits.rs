@@ -49,6 +49,12 @@ pub const MAX_COLLECT_LOOK: usize = 1000;
 pub const MAX_COLLECT_WRITE: usize = 16;
 /// Edits that one `edit.replay` applies.
 pub const MAX_REPLAY_EDITS: usize = 10_000;
+/// How long one `events.since` waits, in milliseconds.
+pub const MAX_WAIT_MS: u32 = 60_000;
+/// Starts of topics that one reader of the feed may name.
+pub const MAX_TOPICS: usize = 64;
+/// Subscriptions of one connection.
+pub const MAX_SUBSCRIPTIONS: usize = 64;
 /// Settings in one `settings.set_many`.
 pub const MAX_SET_MANY: usize = 1000;
 /// Items on one page.

@@ -1,10 +1,10 @@
 //! The server: accepts connections, tells the framings apart, dispatches calls.
 
 pub mod allowance;
-pub mod collector;
 mod connection;
 mod conversation;
 pub mod dispatch;
+mod feed;
 pub mod framing;
 mod http;
 pub mod methods;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -25,7 +25,7 @@ use crate::model::{Millis, time};
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::transport::Listener;
-use collector::Collector;
+use feed::Tail;
 use methods::Methods;
 
 /// How long connections have to finish what is in flight once the daemon stops.
@@ -43,9 +43,10 @@ pub struct Server {
     pub instance_id: String,
     /// When it was started.
     pub started_at: Millis,
-    /// The collection of attachments.
-    pub collector: Collector,
     methods: Methods,
+    tail: Tail,
+    /// Asks for a collection of attachments before its time.
+    collection: Notify,
     places: Arc<Semaphore>,
     /// Calls in flight of all conversations.
     calls: AtomicUsize,
@@ -60,8 +61,9 @@ impl Server {
             paths,
             instance_id: uuid::Uuid::now_v7().to_string(),
             started_at: time::now(),
-            collector: Collector::default(),
             methods,
+            tail: Tail::new(),
+            collection: Notify::new(),
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             calls: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
@@ -83,6 +85,16 @@ impl Server {
     /// True once the server was asked to stop.
     pub fn is_stopping(&self) -> bool {
         *self.stop.borrow()
+    }
+
+    /// Asks for a collection of attachments now: messages are gone, and what was theirs may go too.
+    pub fn collect_soon(&self) {
+        self.collection.notify_one();
+    }
+
+    /// Returns once a collection was asked for since the last one was.
+    pub async fn collection_wanted(&self) {
+        self.collection.notified().await;
     }
 
     fn count_calls(&self) -> CallCount<'_> {
@@ -133,6 +145,8 @@ pub async fn run(server: Arc<Server>, listener: &Listener) {
     let mut connections = JoinSet::new();
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut number: u64 = 0;
+    let publishing = Arc::clone(&server);
+    connections.spawn(async move { feed::publish(&publishing).await });
     loop {
         let stream = tokio::select! {
             () = server.stopping() => break,

@@ -86,6 +86,13 @@ pub fn get(tx: &mut ReadTx<'_>, hash: &AttachmentHash) -> Result<AttachmentConte
     Ok(AttachmentContent { hash, mime, name, size, created_at, data })
 }
 
+/// Returns what a list says of an attachment that is referred to by its hash alone.
+pub(super) fn without_bytes(tx: &mut ReadTx<'_>, hash: &AttachmentHash) -> Result<Attachment> {
+    find(tx, hash)?
+        .map(|stored| stored.attachment)
+        .ok_or_else(|| Error::not_found("attachment", hash))
+}
+
 /// What a message lists, as its row keeps it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct References(Vec<Reference>);

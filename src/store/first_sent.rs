@@ -18,11 +18,14 @@ pub(super) fn difference<const N: usize>(
     first_sent: Option<&str>,
 ) -> Option<String> {
     match first_sent {
-        None => stored
-            .iter()
-            .zip(sent)
-            .find(|(stored, sent)| stored != sent)
-            .map(|((field, _), _)| format!("exists with another {field}")),
+        None => {
+            stored.iter().zip(sent).find(|(stored, sent)| stored != sent).map(|((field, _), _)| {
+                match field.ends_with('s') {
+                    true => format!("exists with other {field}"),
+                    false => format!("exists with another {field}"),
+                }
+            })
+        }
         Some(first_sent) => (fingerprint(entity, sent) != first_sent)
             .then(|| "was first sent with another content, and patched since".to_owned()),
     }

@@ -57,18 +57,20 @@ struct Counters {
 /// What the writer tells of its work as it goes on.
 struct Progress {
     counters: Arc<Counters>,
-    /// The number of the newest change on the disk.
-    committed: watch::Sender<Seq>,
+    /// The number of the newest change on the disk; `None` where changes are not written.
+    committed: Option<watch::Sender<Seq>>,
 }
 
 impl Progress {
-    fn last_seq(&self) -> Seq {
-        *self.committed.borrow()
+    fn last_seq(&self) -> Option<Seq> {
+        self.committed.as_ref().map(|committed| *committed.borrow())
     }
 
     /// Tells of a commit whose last change has this number.
-    fn committed(&self, last_seq: Seq) {
-        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
+    fn committed(&self, last_seq: Option<Seq>) {
+        if let Some((committed, last)) = self.committed.as_ref().zip(last_seq) {
+            committed.send_if_modified(|seq| std::mem::replace(seq, last) != last);
+        }
     }
 }
 
@@ -138,13 +140,17 @@ impl<T> Future for PendingWrite<T> {
 }
 
 impl Writer {
-    /// Starts the writer's thread on a connection that nothing else uses, behind the last change.
-    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Seq) -> Result<Self> {
+    /// Starts the writer's thread on a connection that nothing else uses, behind the last change;
+    /// `None` writes no changes.
+    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Option<Seq>) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let (ended_sender, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
-        let (committed_sender, committed) = watch::channel(last_seq);
-        let progress = Progress { counters: Arc::clone(&counters), committed: committed_sender };
+        let (committed_sender, committed) = watch::channel(last_seq.unwrap_or(0));
+        let progress = Progress {
+            counters: Arc::clone(&counters),
+            committed: last_seq.map(|_| committed_sender),
+        };
         std::thread::Builder::new()
             .name("aetherd-writer".to_owned())
             .spawn(move || {

@@ -1,5 +1,6 @@
 //! The tests that need more than one module: the store on both engines, the wire, the binary.
 
+mod attachments;
 mod backpressure;
 mod cli;
 mod concurrency;
@@ -7,6 +8,7 @@ mod contract;
 mod crash;
 mod disk_full;
 mod edits;
+mod feed;
 mod foreign;
 mod framing;
 mod house;

@@ -6,6 +6,7 @@
 // `send(text or bytes)` puts one frame on it, `receive()` gives the next frame as JSON.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import process from 'node:process';
 
 const MEBIBYTE = 1024 * 1024;
@@ -202,6 +203,20 @@ export async function story({ calls, frames, name, socket }) {
   assert.ok(stored.content === large, 'the answer has the content');
   const read = await call('message.get', { id: stored.id });
   assert.ok(read.content === large, 'a later read has the content');
+
+  chapter = 'an image there and back';
+  const image = Buffer.from(Array.from({ length: 70_001 }, (_, at) => (at * 7) % 256));
+  const put = await call('attachment.put', { mime: 'image/png', data: image.toString('base64'), name: 'shot.png' });
+  assert.equal(put.hash, createHash('sha256').update(image).digest('hex'));
+  assert.equal(put.size, image.length);
+  const seen = await call('message.append', {
+    session_id, role: 'user', content: 'look', attachments: [put.hash],
+  });
+  assert.deepEqual(seen.attachments, [
+    { hash: put.hash, mime: 'image/png', name: 'shot.png', size: image.length },
+  ]);
+  const got = await call('attachment.get', { hash: put.hash });
+  assert.ok(Buffer.from(got.data, 'base64').equals(image), 'the bytes that were put');
 
   await rawStory({ frames, key, session_id });
 

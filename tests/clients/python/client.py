@@ -7,6 +7,8 @@ Tells the daemon the same story as the Node clients, checks each answer, and end
 and what was not as expected.
 """
 
+import base64
+import hashlib
 import json
 import os
 import socket
@@ -286,6 +288,35 @@ def tell_large(client, session_id):
     equal(read["content"] == large, True, "a later read has the large content")
 
 
+def tell_attachments(client, key, session_id):
+    data = bytes(range(256)) * 300 + key.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    image = {"mime": "image/png", "data": base64.b64encode(data).decode(), "name": "shot.png"}
+    stored = client.call("attachment.put", image)
+    equal((stored["hash"], stored["size"], stored["created"]), (digest, len(data), True))
+    again = client.call("attachment.put", image | {"name": "again.png"})
+    equal((again["name"], again["created"]), ("shot.png", False), "stored once, as it was first put")
+    message = client.call(
+        "message.append",
+        {"session_id": session_id, "role": "user", "content": "look", "attachments": [{"hash": digest, "name": "Größe.png"}]},
+    )
+    listed = [{"hash": digest, "mime": "image/png", "name": "Größe.png", "size": len(data)}]
+    equal(message["attachments"], listed, "listed without the bytes")
+    recent = client.call("history.recent", {"session_id": session_id, "limit": 1})
+    equal(recent["messages"][0]["attachments"], listed)
+    read = client.call("attachment.get", {"hash": digest})
+    equal(base64.b64decode(read["data"], validate=True) == data, True, "the bytes that were put")
+    absent = client.refused(
+        "message.append",
+        {"session_id": session_id, "role": "user", "content": "x", "attachments": [digest, "0" * 64]},
+        -32602,
+        "invalid_params",
+    )
+    equal(absent["field"], "attachments[1]")
+    broken = client.refused("attachment.put", image | {"data": "Zm9v*A=="}, -32602, "invalid_params")
+    equal(broken["field"], "data")
+
+
 def tell_raw(client, key, session_id):
     def ping(id):
         return {"jsonrpc": "2.0", "id": id, "method": "system.ping"}
@@ -371,6 +402,7 @@ def tell(path):
     tell_errors(client, session_id)
     tell_notifications(client, key)
     tell_large(client, session_id)
+    tell_attachments(client, key, session_id)
     tell_raw(client, key, session_id)
     tell_half_closed(path)
     equal(client.call("system.ping")["instance_id"], hello["instance_id"], "one daemon served it all")
