@@ -292,24 +292,18 @@ fn hash(row: &mut Row) -> Result<AttachmentHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EngineKind;
     use crate::store::{engine, migrations};
 
     /// A collection looks at every attachment, and a purge at every message.
     #[test]
     fn every_statement_searches_its_index_on_both_engines() {
-        for kind in [EngineKind::Turso, EngineKind::Sqlite] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
-            let mut connection = engine.connect().expect("a connection");
-            for script in [migrations::FOUNDATION, migrations::ATTACHMENTS] {
-                migrations::run_script(connection.as_mut(), script).expect("tables");
-            }
+        let scripts = [migrations::FOUNDATION, migrations::ATTACHMENTS];
+        migrations::on_each_engine(&scripts, |kind, connection| {
             for sql in [BY_HASH, DATA, PUT_AGAIN, REFERRED, LET_GO, BEHIND, DELETE] {
-                let plan = engine::query_plan(connection.as_mut(), sql);
+                let plan = engine::query_plan(connection, sql);
                 assert!(plan[0].starts_with("SEARCH "), "{kind:?}: {sql}: {plan:?}");
             }
-        }
+        });
     }
 
     #[test]

@@ -21,9 +21,10 @@ CREATE TABLE attachment_data (
 CREATE TABLE message_attachments (
     hash TEXT NOT NULL REFERENCES attachments (hash),
     message_id TEXT NOT NULL REFERENCES agent_messages (id) ON DELETE CASCADE,
-    PRIMARY KEY (hash, message_id)
+    PRIMARY KEY (message_id, hash)
 );
-CREATE INDEX idx_message_attachments_message ON message_attachments (message_id);
+-- Of just the column that refers: the engine searches no other index before it deletes an attachment.
+CREATE INDEX idx_message_attachments_hash ON message_attachments (hash);
 
 -- What the message lists, as JSON, so that a page of messages is one query. NULL where it lists none.
 ALTER TABLE agent_messages ADD COLUMN attachments TEXT;
