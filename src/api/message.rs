@@ -188,7 +188,7 @@ method! {
     }"# => r#"{
         "id": "msg-1", "session_id": "ses-1", "index_in_session": 0, "role": "user",
         "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
-        "created_at": 1764000000000, "updated_at": null
+        "created_at": 1764000000000, "updated_at": null, "origin_id": null, "compacted": false
     }"#,
 }
 
@@ -224,7 +224,8 @@ method! {
         "id": "msg-2", "session_id": "ses-1", "index_in_session": 1, "role": "assistant",
         "content": "Looking at cart.ts.", "code_excerpt": null,
         "metadata": {"tool_calls": [{"id": "t1", "name": "read_file", "status": "success"}]},
-        "created_at": 1764000000000, "updated_at": 1764000000000
+        "created_at": 1764000000000, "updated_at": 1764000000000, "origin_id": null,
+        "compacted": false
     }"#,
 }
 
@@ -235,6 +236,6 @@ method! {
     example: r#"{"id": "msg-3"}"# => r#"{
         "id": "msg-3", "session_id": "ses-1", "index_in_session": 2, "role": "tool",
         "content": "export const total = 0;", "code_excerpt": null, "metadata": null,
-        "created_at": 1764000000000, "updated_at": null
+        "created_at": 1764000000000, "updated_at": null, "origin_id": null, "compacted": false
     }"#,
 }

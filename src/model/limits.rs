@@ -5,6 +5,8 @@ pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one message's content; likewise of a code excerpt, a system prompt, a description, a
 /// setting, and of a record's free data, as sent and after a patch.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a summary: it comes with every page of its session's history.
+pub const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
 /// Calls in one JSON-RPC batch.
 pub const MAX_BATCH_CALLS: usize = 100;
 /// Connections at one time.
@@ -36,6 +38,8 @@ pub const MAX_TIME: i64 = 253_402_300_799_999;
 pub const MAX_APPEND_MANY: usize = 1000;
 /// Edits that one `edit.replay` applies.
 pub const MAX_REPLAY_EDITS: usize = 10_000;
+/// Sessions that one `session.ancestors` gives.
+pub const MAX_ANCESTORS: usize = 100;
 /// Settings in one `settings.set_many`.
 pub const MAX_SET_MANY: usize = 1000;
 /// Items on one page.

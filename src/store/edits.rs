@@ -260,9 +260,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
             let mut connection = engine.connect().expect("a connection");
-            for script in [migrations::FOUNDATION, "DROP TABLE agent_edits", migrations::EDITS] {
-                migrations::run_script(connection.as_mut(), script).expect("tables");
-            }
+            migrations::make_tables(connection.as_mut()).expect("tables");
             let mut statements = vec![
                 (OF_FILE.oldest, "idx_agent_edits_path_order"),
                 (OF_FILE.newest, "idx_agent_edits_path_order"),

@@ -1,6 +1,7 @@
 //! Messages: appended with the next index of their session, got and patched by id.
 
 use super::engine::Row;
+use super::hidden::Hidden;
 use super::sessions::{self, Head};
 use super::{ReadTx, WriteTx, first_sent, patch};
 use crate::api::message::{
@@ -9,16 +10,28 @@ use crate::api::message::{
 use crate::error::{Error, Result};
 use crate::model::{JsonObject, Message, MessageId, ProjectId, Role, SessionId, Topic, time};
 
-const INSERT: &str = "INSERT INTO agent_messages
-        (id, session_id, role, index_in_session, content, code_excerpt, metadata, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+/// What [`read_message`] reads.
+macro_rules! columns {
+    () => {
+        "m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt, m.metadata,
+        m.created_at, m.updated_at, m.origin_id"
+    };
+}
+pub(super) use columns;
 
-const BY_ID: &str =
-    "SELECT m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt,
-        m.metadata, m.created_at, m.updated_at, m.first_sent, s.deleted_at,
-        s.project_id
+/// What [`insert`] writes.
+const INSERT: &str = "INSERT INTO agent_messages
+        (id, session_id, index_in_session, role, content, code_excerpt, metadata, created_at,
+        updated_at, origin_id)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+const BY_ID: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", m.first_sent, s.deleted_at, s.project_id, s.compacted_ranges
     FROM agent_messages m JOIN agent_sessions s ON s.id = m.session_id
-    WHERE m.id = ?1";
+    WHERE m.id = ?1"
+);
 
 const UPDATE: &str = "UPDATE agent_messages
     SET content = ?2, code_excerpt = ?3, metadata = ?4, updated_at = ?5, first_sent = ?6 WHERE id = ?1";
@@ -100,26 +113,35 @@ fn append_at(
         metadata: params.metadata.clone(),
         created_at: params.created_at.unwrap_or_else(time::now),
         updated_at: None,
+        origin_id: None,
+        compacted: false,
     };
-    tx.execute_one(
-        INSERT,
-        &[
-            message.id.as_str().into(),
-            message.session_id.as_str().into(),
-            message.role.as_str().into(),
-            index.into(),
-            (&message.content).into(),
-            message.code_excerpt.as_deref().into(),
-            message.metadata.as_ref().map(JsonObject::as_str).into(),
-            message.created_at.into(),
-        ],
-    )?;
+    insert(tx, &message)?;
     changed(tx, Topic::MessageAppended, &message, head.project_id.as_ref())?;
     head.next_index += 1;
     let at = message.created_at;
     head.first_message_at = Some(head.first_message_at.map_or(at, |first| first.min(at)));
     head.last_message_at = Some(head.last_message_at.map_or(at, |last| last.max(at)));
     Ok((message, true))
+}
+
+/// Stores a new message, an appended one or a fork's copy.
+pub(super) fn insert(tx: &mut WriteTx<'_>, message: &Message) -> Result<()> {
+    tx.execute_one(
+        INSERT,
+        &[
+            message.id.as_str().into(),
+            message.session_id.as_str().into(),
+            message.index_in_session.into(),
+            message.role.as_str().into(),
+            (&message.content).into(),
+            message.code_excerpt.as_deref().into(),
+            message.metadata.as_ref().map(JsonObject::as_str).into(),
+            message.created_at.into(),
+            message.updated_at.into(),
+            message.origin_id.as_ref().map(MessageId::as_str).into(),
+        ],
+    )
 }
 
 /// Returns what is wrong with a retried append; `None` where it says what was first sent.
@@ -210,17 +232,19 @@ fn live(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Found> {
 
 fn find(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Option<Found>> {
     tx.first(BY_ID, &[id.as_str().into()], |row| {
-        Ok(Found {
+        let mut found = Found {
             message: read_message(row)?,
             first_sent: row.optional_text()?,
             is_in_trash: row.optional_int()?.is_some(),
             project_id: sessions::project_id(row)?,
-        })
+        };
+        let compacted = Hidden::parse(row.optional_text()?.as_deref())?;
+        found.message.compacted = compacted.contains(found.message.index_in_session);
+        Ok(found)
     })
 }
 
-/// Reads a message from the columns `id, session_id, index_in_session, role, content,
-/// code_excerpt, metadata, created_at, updated_at`.
+/// Reads a message from the columns of `columns!`, which do not tell whether it is compacted.
 pub(super) fn read_message(row: &mut Row) -> Result<Message> {
     Ok(Message {
         id: super::stored(MessageId::parse(row.text()?))?,
@@ -232,5 +256,10 @@ pub(super) fn read_message(row: &mut Row) -> Result<Message> {
         metadata: super::stored_object(row.optional_text()?)?,
         created_at: row.int()?,
         updated_at: row.optional_int()?,
+        origin_id: row
+            .optional_text()?
+            .map(|text| super::stored(MessageId::parse(text)))
+            .transpose()?,
+        compacted: false,
     })
 }

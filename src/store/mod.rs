@@ -2,9 +2,11 @@
 
 pub mod backup;
 pub mod changes;
+pub mod compact;
 pub mod edits;
 pub mod engine;
 mod first_sent;
+pub mod fork;
 mod hidden;
 pub mod history;
 pub mod messages;
@@ -14,11 +16,13 @@ mod patch;
 pub mod projects;
 mod readers;
 pub mod replay;
-mod session_list;
+pub mod session_list;
 pub mod sessions;
 pub mod settings;
+mod shelf;
 pub mod status;
 pub mod transaction;
+pub mod trash;
 mod writer;
 
 use std::path::{Path, PathBuf};

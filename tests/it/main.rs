@@ -2,12 +2,14 @@
 
 mod backpressure;
 mod cli;
+mod compaction;
 mod concurrency;
 mod contract;
 mod crash;
 mod disk_full;
 mod edits;
 mod foreign;
+mod forks;
 mod framing;
 mod house;
 mod http;
@@ -20,7 +22,9 @@ mod pages;
 mod projects;
 mod retries;
 mod session_list;
+mod session_model;
 mod store_model;
 mod support;
 mod transcripts;
+mod trash;
 mod updates;

@@ -14,7 +14,7 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 3;
+pub const CURRENT_VERSION: i64 = 4;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
@@ -24,14 +24,16 @@ struct Step {
     run: fn(&mut dyn Connection, &str) -> Result<()>,
 }
 
-pub(super) const FOUNDATION: &str = include_str!("0001_foundation.sql");
-pub(super) const EDITS: &str = include_str!("0002_edits.sql");
+const FOUNDATION: &str = include_str!("0001_foundation.sql");
+const EDITS: &str = include_str!("0002_edits.sql");
 const CHANGES: &str = include_str!("0003_changes.sql");
+const SESSIONS: &str = include_str!("0004_sessions.sql");
 
 const STEPS: &[Step] = &[
     Step { version: 1, sql: FOUNDATION, run: run_script },
     Step { version: 2, sql: EDITS, run: edits::run },
     Step { version: 3, sql: CHANGES, run: changes::run },
+    Step { version: 4, sql: SESSIONS, run: run_script },
 ];
 
 /// Brings the database to the current version.
@@ -76,6 +78,12 @@ pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()
     Ok(())
 }
 
+/// Makes the tables of a new database, for the tests of plans.
+#[cfg(test)]
+pub(super) fn make_tables(connection: &mut dyn Connection) -> Result<()> {
+    STEPS.iter().try_for_each(|step| (step.run)(connection, step.sql))
+}
+
 fn user_version(connection: &mut dyn Connection) -> Result<i64> {
     match engine::scalar(connection, "PRAGMA user_version")? {
         Some(Cell::Int(version)) => Ok(version),
@@ -109,6 +117,7 @@ mod tests {
             (1, 10_220_965_645_696_731_951),
             (2, 11_588_211_762_320_414_885),
             (3, 2_497_846_561_302_484_531),
+            (4, 12_375_475_164_534_188_704),
         ];
         assert_eq!(hashes, released);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));
