@@ -6,6 +6,7 @@
 pub mod check;
 pub mod edit;
 pub mod error_kind;
+pub mod events;
 pub mod history;
 pub mod message;
 pub mod openrpc;
@@ -116,6 +117,9 @@ macro_rules! for_each_method {
             $crate::api::edit::Record,
             $crate::api::edit::List,
             $crate::api::edit::Replay,
+            $crate::api::events::Since,
+            $crate::api::events::Subscribe,
+            $crate::api::events::Unsubscribe,
             $crate::api::session::Get,
             $crate::api::session::List,
             $crate::api::session::Fork,

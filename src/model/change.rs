@@ -45,6 +45,8 @@ topics! {
     SessionStarted = "session.started",
     /// A session's own fields changed.
     SessionUpdated = "session.updated",
+    /// A session was moved to another project, or to none; its `project_id` is the one it left.
+    SessionMoved = "session.moved",
     /// A session's history was cleared.
     SessionCleared = "session.cleared",
     /// A session's older messages were compacted into a summary.
@@ -100,6 +102,16 @@ pub struct FeedId(String);
 const FEED_DIGITS: usize = 32;
 
 impl FeedId {
+    /// Returns a new name.
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    /// Returns the name's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the name of a text; `None` where it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

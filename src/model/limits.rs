@@ -40,6 +40,12 @@ pub const MAX_APPEND_MANY: usize = 1000;
 pub const MAX_REPLAY_EDITS: usize = 10_000;
 /// Sessions that one `session.ancestors` gives.
 pub const MAX_ANCESTORS: usize = 100;
+/// How long one `events.since` waits, in milliseconds.
+pub const MAX_WAIT_MS: u32 = 60_000;
+/// Starts of topics that one reader of the feed may name.
+pub const MAX_TOPICS: usize = 64;
+/// Subscriptions of one connection.
+pub const MAX_SUBSCRIPTIONS: usize = 64;
 /// Settings in one `settings.set_many`.
 pub const MAX_SET_MANY: usize = 1000;
 /// Items on one page.

@@ -1,21 +1,35 @@
 //! The methods: one line each, from the api's type to the store's function.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 
-use super::Server;
+use super::{Server, feed};
+use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
-use crate::model::Json;
 use crate::model::json::half_pair_in;
+use crate::model::{FeedCursor, Json};
 use crate::store::{self, ReadTx, WriteTx};
 
 /// A read with its params bound; gives the result's JSON.
 pub type ReadJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<String> + Send>;
 /// A write with its params bound; gives the result's JSON. May run twice.
 pub type WriteJob = Box<dyn Fn(&mut WriteTx<'_>) -> Result<String> + Send>;
+
+/// What must happen before a read, which it then gives.
+pub type Awaited = Pin<Box<dyn Future<Output = Result<ReadJob>> + Send>>;
+
+/// A subscription that is to be made.
+pub struct Follow {
+    /// Which changes it wants.
+    pub filter: EventFilter,
+    /// The place behind which it starts.
+    pub cursor: FeedCursor,
+}
 
 /// What a call comes to once its params are read.
 pub enum Work {
@@ -25,8 +39,14 @@ pub enum Work {
     Read(ReadJob),
     /// A read that takes seconds.
     LongRead(ReadJob),
+    /// A read that waits for something first.
+    Awaited(Awaited),
     /// A write.
     Write(WriteJob),
+    /// A subscription.
+    Follow(Follow),
+    /// The end of the subscription of this name.
+    Unfollow(String),
 }
 
 type Handler = Box<dyn Fn(&Arc<Server>, &str) -> Result<Work> + Send + Sync>;
@@ -90,6 +110,11 @@ impl Methods {
         methods.write::<api::edit::Record>(store::edits::record);
         methods.read::<api::edit::List>(store::edits::list);
         methods.read::<api::edit::Replay>(store::replay::replay);
+
+        methods.add::<api::events::Since>(|server, params| Ok(feed::since(server, params)));
+        methods.add::<api::events::Subscribe>(|server, params| Ok(feed::subscribe(server, params)));
+        methods
+            .add::<api::events::Unsubscribe>(|_, params| Ok(Work::Unfollow(params.subscription)));
         methods
     }
 
@@ -149,7 +174,7 @@ impl Methods {
     }
 }
 
-fn encode<T: serde::Serialize>(result: &T) -> Result<String> {
+pub(super) fn encode<T: serde::Serialize>(result: &T) -> Result<String> {
     serde_json::to_string(result)
         .map_err(|error| Error::Internal(format!("a result is not JSON: {error}")))
 }

@@ -136,6 +136,12 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
     Ok(edit)
 }
 
+/// Returns one edit of a session outside the trash.
+pub(super) fn get(tx: &mut ReadTx<'_>, id: &EditId) -> Result<Edit> {
+    let edit = find(tx, id)?.ok_or_else(|| Error::not_found("edit", id))?;
+    sessions::head(tx, &edit.session_id).map(|_| edit)
+}
+
 /// Returns a page of edits.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<EditPage> {
     if let Some(session_id) = &params.session_id {

@@ -57,9 +57,14 @@ impl<T: Serialize> Page<T> {
         })
     }
 
+    /// Returns an empty page with a limit of its own for the bytes of its JSON.
+    pub(super) fn within(limit: u32, json_budget: usize) -> Self {
+        Self { json_budget, ..Self::new(limit) }
+    }
+
     /// Returns one of two empty pages that are put together.
     pub(super) fn half(limit: u32) -> Self {
-        Self { json_budget: MAX_PAGE_BYTES / 2, ..Self::new(limit) }
+        Self::within(limit, MAX_PAGE_BYTES / 2)
     }
 
     /// Reads a statement's rows into the page, as far as they fit.

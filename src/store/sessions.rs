@@ -185,6 +185,7 @@ pub fn get(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Session> {
 /// Changes a session's own fields.
 pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
     let Found { mut session, first_sent, .. } = live(tx, &params.id)?;
+    let former_project = session.project_id.clone();
     if let Some(Some(project_id)) = &params.project_id {
         projects::require(tx, project_id)?;
     }
@@ -225,6 +226,10 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
         ],
     )?;
     if of_row[0] {
+        if let Some(former) = &former_project {
+            let id = session.id.as_str();
+            tx.changed(Topic::SessionMoved, id, Some(id), Some(former.as_str()))?;
+        }
         edits::follow(tx, &session.id, session.project_id.as_ref())?;
     }
     if is_first_patch || texts_change {

@@ -85,13 +85,14 @@ pub struct WriteTx<'a> {
     read: ReadTx<'a>,
     changed: bool,
     written_bytes: usize,
-    last_seq: Seq,
+    /// The number of the last change; `None` where changes are not written.
+    last_seq: Option<Seq>,
     leaves_purging: bool,
 }
 
 impl<'a> WriteTx<'a> {
     /// Returns a transaction whose changes go on from the number of the last one.
-    pub(super) fn new(connection: &'a mut dyn Connection, last_seq: Seq) -> Self {
+    pub(super) fn new(connection: &'a mut dyn Connection, last_seq: Option<Seq>) -> Self {
         Self {
             read: ReadTx::new(connection),
             changed: false,
@@ -117,13 +118,14 @@ impl<'a> WriteTx<'a> {
     }
 
     /// Returns the number and the time of a change that is added now.
-    pub(super) fn next_change(&mut self) -> (Seq, Millis) {
-        self.last_seq += 1;
-        (self.last_seq, time::now())
+    pub(super) fn next_change(&mut self) -> Option<(Seq, Millis)> {
+        let seq = self.last_seq.as_mut()?;
+        *seq += 1;
+        Some((*seq, time::now()))
     }
 
     /// The number of the last change.
-    pub(super) fn last_seq(&self) -> Seq {
+    pub(super) fn last_seq(&self) -> Option<Seq> {
         self.last_seq
     }
 

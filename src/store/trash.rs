@@ -187,7 +187,7 @@ mod tests {
         let params = DeleteParams { id: SessionId::parse("s").expect("an id"), purge: true };
         let mut left = Vec::new();
         let mut is_left = {
-            let mut tx = WriteTx::new(connection, 0);
+            let mut tx = WriteTx::new(connection, Some(0));
             delete(&mut tx, &params).expect("purges");
             tx.leaves_purging()
         };
@@ -199,7 +199,7 @@ mod tests {
             if !is_left {
                 return left;
             }
-            is_left = !purge_batch(&mut WriteTx::new(connection, 1)).expect("goes on");
+            is_left = !purge_batch(&mut WriteTx::new(connection, Some(1))).expect("goes on");
         }
     }
 

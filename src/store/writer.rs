@@ -59,8 +59,8 @@ struct Counters {
 /// What the writer tells of its work as it goes on.
 struct Progress {
     counters: Arc<Counters>,
-    /// The number of the newest change on the disk.
-    committed: watch::Sender<Seq>,
+    /// The number of the newest change on the disk; `None` where changes are not written.
+    committed: Option<watch::Sender<Seq>>,
     /// Whether something may be left to purge; at the start, what the end before broke off.
     is_purging: Cell<bool>,
 }
@@ -71,13 +71,15 @@ impl Progress {
         self.is_purging.set(self.is_purging.get() || transaction.leaves_purging());
     }
 
-    fn last_seq(&self) -> Seq {
-        *self.committed.borrow()
+    fn last_seq(&self) -> Option<Seq> {
+        self.committed.as_ref().map(|committed| *committed.borrow())
     }
 
     /// Tells of a commit whose last change has this number.
-    fn committed(&self, last_seq: Seq) {
-        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
+    fn committed(&self, last_seq: Option<Seq>) {
+        if let Some((committed, last)) = self.committed.as_ref().zip(last_seq) {
+            committed.send_if_modified(|seq| std::mem::replace(seq, last) != last);
+        }
     }
 }
 
@@ -147,15 +149,16 @@ impl<T> Future for PendingWrite<T> {
 }
 
 impl Writer {
-    /// Starts the writer's thread on a connection that nothing else uses, behind the last change.
-    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Seq) -> Result<Self> {
+    /// Starts the writer's thread on a connection that nothing else uses, behind the last change;
+    /// `None` writes no changes.
+    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Option<Seq>) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let (ended_sender, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
-        let (committed_sender, committed) = watch::channel(last_seq);
+        let (committed_sender, committed) = watch::channel(last_seq.unwrap_or(0));
         let progress = Progress {
             counters: Arc::clone(&counters),
-            committed: committed_sender,
+            committed: last_seq.map(|_| committed_sender),
             is_purging: Cell::new(true),
         };
         std::thread::Builder::new()

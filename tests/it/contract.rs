@@ -10,7 +10,7 @@ use aetherd::model::limits::{
 use aetherd::server::methods::Methods;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Home, error_kind};
+use crate::support::{Home, error_kind, post, request};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/openrpc.json");
 
@@ -105,7 +105,8 @@ fn every_example_does_what_it_shows() {
 
 /// Replaces what differs from run to run by its type.
 fn steady(value: Value, name: &str) -> Value {
-    const VARYING: [&str; 12] = [
+    const VARYING: [&str; 13] = [
+        "cursor",
         "instance_id",
         "version",
         "pid",
@@ -148,6 +149,7 @@ fn the_document_lists_just_the_errors_that_calls_give() {
     let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-0\n+1\n";
     let edit = |id: &str, session_id: &str, diff: &str| json!({"id": id, "session_id": session_id, "file_path": "/x", "kind": "replace", "diff": diff});
     client.call("edit.record", edit("e", "s", diff));
+    let elsewhere = format!("{}.1", "0".repeat(32));
     let long_path = "x".repeat(MAX_PATH_BYTES + 1);
     let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (method, params) in [
@@ -230,11 +232,27 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("edit.replay", json!({"file_path": "/x", "project_id": "none"})),
         ("edit.replay", json!({"file_path": "/x", "base": "7\n"})),
         ("edit.replay", json!({"file_path": "/x", "base": "x".repeat(MAX_CONTENT_BYTES + 1)})),
+        ("events.since", json!({"cursor": elsewhere})),
+        ("events.subscribe", json!({"since": elsewhere})),
     ] {
         let error = client.fail(method, params);
         let kind = error_kind(&error);
         assert!(!OF_MANY.contains(&kind), "{method}: {error}");
         given.entry(method.to_owned()).or_default().insert(kind.to_owned());
+    }
+    for (method, params) in
+        [("events.subscribe", json!({})), ("events.unsubscribe", json!({"subscription": "1"}))]
+    {
+        let answer = post(&home.socket(), &request(1, method, &params));
+        let kind = error_kind(&answer["error"]).to_owned();
+        given.entry(method.to_owned()).or_default().insert(kind);
+    }
+    for (method, params) in
+        [("events.subscribe", json!({})), ("events.unsubscribe", json!({"subscription": "1"}))]
+    {
+        let answer = post(&home.socket(), &request(1, method, &params));
+        let kind = error_kind(&answer["error"]).to_owned();
+        given.entry(method.to_owned()).or_default().insert(kind);
     }
     let document = openrpc::document();
     for method in document["methods"].as_array().expect("methods") {

@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod disk_full;
 mod edits;
+mod feed;
 mod foreign;
 mod forks;
 mod framing;

@@ -1,12 +1,10 @@
-//! The trash and the archive: where a session is, what a purge ends, and what the change feed tells.
+//! The trash and the archive: where a session is, and what a purge ends.
 
 use std::path::Path;
 
 use aetherd::error::{Error, Result};
 use aetherd::model::Session;
-use aetherd::store::{
-    Store, changes, compact, edits, fork, history, messages, session_list, sessions, trash,
-};
+use aetherd::store::{Store, edits, fork, history, messages, session_list, sessions, trash};
 use serde_json::{Value, json};
 
 use crate::support::{ENGINES, Home, open_store, params, runtime};
@@ -222,55 +220,5 @@ fn a_purge_that_was_broken_off_goes_on_at_the_next_start() {
         });
         assert_eq!(rows_of(&home, "s"), [0, 0, 0, 0], "{engine:?}");
         assert_eq!(rows_of(&home, "other"), [5, 1, 1, 1]);
-    }
-}
-
-#[test]
-fn each_write_tells_the_change_feed_once() {
-    for engine in ENGINES {
-        let home = Home::new();
-        runtime().block_on(async {
-            let store = open_store(&home, engine);
-            start_with(&store, "s", 2).await;
-            let told = async |after: i64| -> Vec<String> {
-                let found = store.read(move |tx| changes::after(tx, after, 100)).await;
-                let found = found.expect("the changes");
-                let words = found.iter().map(|change| {
-                    assert_eq!(
-                        change.session_id.as_ref().map(|id| id.as_str()),
-                        Some(&*change.entity_id)
-                    );
-                    format!("{} {}", change.topic.word(), change.entity_id)
-                });
-                words.collect()
-            };
-            let before = *store.committed().borrow();
-            for _ in 0..2 {
-                let sent = params(json!({"session_id": "s", "id": "f"}));
-                store.write(move |tx| fork::fork(tx, &sent)).await.expect("forks");
-                let sent = params(json!({"session_id": "s", "keep_last": 1, "summary": "s"}));
-                store.write(move |tx| compact::compact(tx, &sent)).await.expect("compacts");
-                update(&store, json!({"id": "s", "archived": true})).await;
-                assert_not_found(restore(&store, "none").await);
-            }
-            assert_eq!(
-                told(before).await,
-                ["session.forked f", "session.compacted s", "session.updated s"],
-                "{engine:?}"
-            );
-            let before = *store.committed().borrow();
-            for _ in 0..2 {
-                delete(&store, "s", false).await.expect("deletes");
-            }
-            for _ in 0..2 {
-                restore(&store, "s").await.expect("restores");
-            }
-            delete(&store, "s", true).await.expect("purges");
-            assert_eq!(
-                told(before).await,
-                ["session.deleted s", "session.restored s", "session.purged s"]
-            );
-            store.close().await.expect("closed");
-        });
     }
 }

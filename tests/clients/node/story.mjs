@@ -1,7 +1,8 @@
 // The story every Node client tells the daemon, whatever carries it.
 //
 // `calls` is the client's own way of calling: `call(method, params)` gives the result or throws what
-// has `code`, `message` and `data`; `notify(method, params)` sends and does not wait.
+// has `code`, `message` and `data`; `notify(method, params)` sends and does not wait; `events()` gives
+// the next notification of a subscription.
 // `frames` is a second connection that carries what a client library would not send:
 // `send(text or bytes)` puts one frame on it, `receive()` gives the next frame as JSON.
 
@@ -43,7 +44,7 @@ export async function main(name, tell) {
 let chapter = 'the connection';
 
 export async function story({ calls, frames, name, socket }) {
-  const { call, notify } = calls;
+  const { call, notify, events } = calls;
   const key = `${name}-${process.pid}`;
 
   chapter = 'the greeting';
@@ -202,6 +203,24 @@ export async function story({ calls, frames, name, socket }) {
   assert.ok(stored.content === large, 'the answer has the content');
   const read = await call('message.get', { id: stored.id });
   assert.ok(read.content === large, 'a later read has the content');
+
+  chapter = 'following the changes';
+  const since = (await call('events.since')).cursor;
+  const { subscription } = await call('events.subscribe', { session_id, topics: ['message', 'session'] });
+  await call('settings.set', { key: `${key}.unheard`, value: 1 });
+  const heard = await call('message.append', { session_id, role: 'user', content: 'heard 👂' });
+  await call('session.update', { id: session_id, title: 'Followed' });
+  const first = await events();
+  assert.equal(first.subscription, subscription);
+  assert.equal(first.event.topic, 'message.appended');
+  assert.deepEqual(first.event.data, heard);
+  const second = await events();
+  assert.equal(second.event.topic, 'session.updated');
+  assert.equal(second.event.data.title, 'Followed');
+  assert.equal(second.event.seq, first.event.seq + 1);
+  const page = await call('events.since', { cursor: since, session_id });
+  assert.deepEqual(page.events.map((event) => event.cursor), [first.event.cursor, second.event.cursor]);
+  assert.deepEqual(await call('events.unsubscribe', { subscription }), { unsubscribed: true });
 
   await rawStory({ frames, key, session_id });
 

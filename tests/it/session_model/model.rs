@@ -209,7 +209,7 @@ impl Model {
                 (if by_start { start } else { activity }, *number, kept)
             })
             .collect();
-        rows.sort_by(|one, other| (other.0, other.1).cmp(&(one.0, one.1)));
+        rows.sort_by_key(|row| std::cmp::Reverse((row.0, row.1)));
         rows.into_iter()
             .map(|(_, number, kept)| {
                 json!([
