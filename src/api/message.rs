@@ -217,7 +217,8 @@ method! {
             "hash": "4c4b6a3be1314ab86138bef4314dde022e600960d8689a2c8f8631802d20dab6",
             "mime": "image/png", "name": "total.png", "size": 8
         }],
-        "created_at": 1764000000000, "updated_at": null
+        "created_at": 1764000000000, "updated_at": null, "origin_id": null,
+        "compacted": false
     }"#,
 }
 
@@ -254,7 +255,8 @@ method! {
         "id": "msg-2", "session_id": "ses-1", "index_in_session": 1, "role": "assistant",
         "content": "Looking at cart.ts.", "code_excerpt": null,
         "metadata": {"tool_calls": [{"id": "t1", "name": "read_file", "status": "success"}]},
-        "attachments": [], "created_at": 1764000000000, "updated_at": 1764000000000
+        "attachments": [], "created_at": 1764000000000, "updated_at": 1764000000000, "origin_id": null,
+        "compacted": false
     }"#,
 }
 
@@ -265,6 +267,7 @@ method! {
     example: r#"{"id": "msg-3"}"# => r#"{
         "id": "msg-3", "session_id": "ses-1", "index_in_session": 2, "role": "tool",
         "content": "export const total = 0;", "code_excerpt": null, "metadata": null,
-        "attachments": [], "created_at": 1764000000000, "updated_at": null
+        "attachments": [], "created_at": 1764000000000, "updated_at": null, "origin_id": null,
+        "compacted": false
     }"#,
 }

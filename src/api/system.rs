@@ -214,7 +214,7 @@ method! {
     example: r#"{}"# => r#"{
         "version": "0.1.0", "protocol": 1, "pid": 4242,
         "instance_id": "0193b3c8-0000-7000-8000-000000000000",
-        "started_at": 1764000000000, "engine": "turso", "schema_version": 2,
+        "started_at": 1764000000000, "engine": "turso", "schema_version": 4,
         "paths": {
             "home": "/home/me/.rainy-aether",
             "database": "/home/me/.rainy-aether/ide.db",
@@ -223,7 +223,7 @@ method! {
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
         "database_bytes": 4096, "wal_bytes": 65536,
         "stored": {
-            "projects": 0, "sessions": 0, "messages": 0, "settings": 2,
+            "projects": 0, "sessions": 2, "messages": 2, "settings": 2,
             "attachments": 1, "attachment_bytes": 8
         }
     }"#,

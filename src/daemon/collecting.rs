@@ -6,25 +6,23 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::model::limits::{ATTACHMENT_GRACE, MAX_COLLECT_LOOK};
 use crate::model::{Millis, time};
-use crate::server::Server;
 use crate::store::{Store, attachments};
 
 /// Time after which it looks again.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Collects at once, then every hour and when asked, for as long as it is polled. Dropping it stops
+/// Collects at once, then every hour, for as long as it is polled. Dropping it stops
 /// it between two writes; the next start goes on.
-pub(super) async fn keep(server: &Server) -> Infallible {
+pub(super) async fn keep(store: &Store) -> Infallible {
     loop {
-        match collect(&server.store, time::now(), ATTACHMENT_GRACE).await {
+        match collect(store, time::now(), ATTACHMENT_GRACE).await {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "deleted attachments that nothing refers to"),
             Err(error) => {
                 tracing::warn!(%error, "attachments could not be collected; it is tried again");
             }
         }
-        // Either way it is time to look again.
-        let _ = tokio::time::timeout(INTERVAL, server.collection_wanted()).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

@@ -92,7 +92,7 @@ impl Daemon {
         let mut stop = std::pin::pin!(stop);
         let keeping = feed_keeping::keep(&server.store, feed);
         let mut keeping = std::pin::pin!(keeping);
-        let collecting = collecting::keep(&server);
+        let collecting = collecting::keep(&server.store);
         let mut collecting = std::pin::pin!(collecting);
         tokio::select! {
             () = &mut serving => {}

@@ -49,8 +49,16 @@ topics! {
     SessionMoved = "session.moved",
     /// A session's history was cleared.
     SessionCleared = "session.cleared",
+    /// A session's older messages were compacted into a summary.
+    SessionCompacted = "session.compacted",
+    /// A session was started as a fork, with all its messages: they have no changes of their own.
+    SessionForked = "session.forked",
     /// A session was moved to the trash.
     SessionDeleted = "session.deleted",
+    /// A session was brought back from the trash.
+    SessionRestored = "session.restored",
+    /// A session is gone for good, with its messages and edits.
+    SessionPurged = "session.purged",
     /// A message was appended.
     MessageAppended = "message.appended",
     /// A message was patched.

@@ -5,6 +5,8 @@ pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one message's content; likewise of a code excerpt, a system prompt, a description, a
 /// setting, and of a record's free data, as sent and after a patch.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a summary: it comes with every page of its session's history.
+pub const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
 /// Calls in one JSON-RPC batch.
 pub const MAX_BATCH_CALLS: usize = 100;
 /// Connections at one time.
@@ -49,6 +51,8 @@ pub const MAX_COLLECT_LOOK: usize = 1000;
 pub const MAX_COLLECT_WRITE: usize = 16;
 /// Edits that one `edit.replay` applies.
 pub const MAX_REPLAY_EDITS: usize = 10_000;
+/// Sessions that one `session.ancestors` gives.
+pub const MAX_ANCESTORS: usize = 100;
 /// How long one `events.since` waits, in milliseconds.
 pub const MAX_WAIT_MS: u32 = 60_000;
 /// Starts of topics that one reader of the feed may name.

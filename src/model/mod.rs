@@ -19,5 +19,7 @@ pub use hex::hex;
 pub use id::{EditId, MessageId, ProjectId, SessionId};
 pub use json::{Json, JsonObject};
 pub use path::FolderPath;
-pub use record::{Edit, EditKind, Message, Project, Role, Session, SessionSummary, Setting};
+pub use record::{
+    Ancestor, Edit, EditKind, Message, Project, Role, Session, SessionSummary, Setting, Summary,
+};
 pub use time::Millis;

@@ -90,12 +90,14 @@ impl Methods {
 
         methods.write::<api::session::Start>(store::sessions::start);
         methods.read::<api::session::Get>(|tx, params| store::sessions::get(tx, &params.id));
-        methods.read::<api::session::List>(store::sessions::list);
+        methods.read::<api::session::List>(store::session_list::list);
         methods.write::<api::session::Update>(store::sessions::update);
-        methods.write::<api::session::Clear>(store::sessions::clear);
-        methods.write::<api::session::Delete>(|tx, params| {
-            Ok(api::session::DeletedSession { deleted: store::sessions::delete(tx, &params.id)? })
-        });
+        methods.write::<api::session::Fork>(store::fork::fork);
+        methods.read::<api::session::Ancestors>(store::fork::ancestors);
+        methods.write::<api::session::Compact>(store::compact::compact);
+        methods.write::<api::session::Clear>(store::compact::clear);
+        methods.write::<api::session::Delete>(store::trash::delete);
+        methods.write::<api::session::Restore>(store::trash::restore);
 
         methods.write::<api::attachment::Put>(store::attachments::put);
         methods

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -45,8 +45,6 @@ pub struct Server {
     pub started_at: Millis,
     methods: Methods,
     tail: Tail,
-    /// Asks for a collection of attachments before its time.
-    collection: Notify,
     places: Arc<Semaphore>,
     /// Calls in flight of all conversations.
     calls: AtomicUsize,
@@ -63,7 +61,6 @@ impl Server {
             started_at: time::now(),
             methods,
             tail: Tail::new(),
-            collection: Notify::new(),
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             calls: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
@@ -85,16 +82,6 @@ impl Server {
     /// True once the server was asked to stop.
     pub fn is_stopping(&self) -> bool {
         *self.stop.borrow()
-    }
-
-    /// Asks for a collection of attachments now: messages are gone, and what was theirs may go too.
-    pub fn collect_soon(&self) {
-        self.collection.notify_one();
-    }
-
-    /// Returns once a collection was asked for since the last one was.
-    pub async fn collection_wanted(&self) {
-        self.collection.notified().await;
     }
 
     fn count_calls(&self) -> CallCount<'_> {

@@ -261,8 +261,7 @@ mod tests {
     /// A list that scans or sorts is slow only once there is much in it.
     #[test]
     fn every_statement_searches_its_index_on_both_engines() {
-        let scripts = [migrations::FOUNDATION, "DROP TABLE agent_edits", migrations::EDITS];
-        migrations::on_each_engine(&scripts, |kind, connection| {
+        migrations::on_each_engine(|kind, connection| {
             let mut statements = vec![
                 (OF_FILE.oldest, "idx_agent_edits_path_order"),
                 (OF_FILE.newest, "idx_agent_edits_path_order"),

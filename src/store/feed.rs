@@ -148,7 +148,11 @@ fn record(tx: &mut ReadTx<'_>, change: &Change) -> Result<Option<Json>> {
         | Topic::SessionUpdated
         | Topic::SessionMoved
         | Topic::SessionCleared
-        | Topic::SessionDeleted => {
+        | Topic::SessionCompacted
+        | Topic::SessionForked
+        | Topic::SessionDeleted
+        | Topic::SessionRestored
+        | Topic::SessionPurged => {
             let id = super::stored(SessionId::parse(id))?;
             shown(sessions::get(tx, &id))
         }

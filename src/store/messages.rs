@@ -2,6 +2,7 @@
 
 use super::attachments::{self, References};
 use super::engine::Row;
+use super::hidden::Hidden;
 use super::sessions::{self, Head};
 use super::{ReadTx, WriteTx, first_sent, patch};
 use crate::api::message::{
@@ -14,20 +15,21 @@ use crate::model::{JsonObject, Message, MessageId, ProjectId, Role, SessionId, T
 macro_rules! columns {
     () => {
         "m.id, m.session_id, m.index_in_session, m.role, m.content, m.code_excerpt, m.metadata,
-        m.created_at, m.updated_at, m.attachments"
+        m.created_at, m.updated_at, m.origin_id, m.attachments"
     };
 }
 pub(super) use columns;
 
+/// What [`insert`] writes.
 const INSERT: &str = "INSERT INTO agent_messages
-        (id, session_id, role, index_in_session, content, code_excerpt, metadata, created_at,
-        updated_at, attachments)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        (id, session_id, index_in_session, role, content, code_excerpt, metadata, created_at,
+        updated_at, origin_id, attachments)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 const BY_ID: &str = concat!(
     "SELECT ",
     columns!(),
-    ", m.first_sent, s.deleted_at, s.project_id
+    ", m.first_sent, s.deleted_at, s.project_id, s.compacted_ranges
     FROM agent_messages m JOIN agent_sessions s ON s.id = m.session_id
     WHERE m.id = ?1"
 );
@@ -120,6 +122,8 @@ fn append_at(
         attachments: references.attachments(),
         created_at: params.created_at.unwrap_or_else(time::now),
         updated_at: None,
+        origin_id: None,
+        compacted: false,
     };
     insert(tx, &message, &references)?;
     changed(tx, Topic::MessageAppended, &message, head.project_id.as_ref())?;
@@ -130,7 +134,8 @@ fn append_at(
     Ok((message, true))
 }
 
-/// Writes a new row: all columns but the fingerprint, which only a patch writes.
+/// Writes a new row, of an appended message or a fork's copy: all columns but the fingerprint, which
+/// only a patch writes.
 pub(super) fn insert(
     tx: &mut WriteTx<'_>,
     message: &Message,
@@ -141,13 +146,14 @@ pub(super) fn insert(
         &[
             message.id.as_str().into(),
             message.session_id.as_str().into(),
-            message.role.as_str().into(),
             message.index_in_session.into(),
+            message.role.as_str().into(),
             (&message.content).into(),
             message.code_excerpt.as_deref().into(),
             message.metadata.as_ref().map(JsonObject::as_str).into(),
             message.created_at.into(),
             message.updated_at.into(),
+            message.origin_id.as_ref().map(MessageId::as_str).into(),
             references.to_text()?.as_ref().into(),
         ],
     )?;
@@ -266,17 +272,20 @@ fn live(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Found> {
 fn find(tx: &mut ReadTx<'_>, id: &MessageId) -> Result<Option<Found>> {
     tx.first(BY_ID, &[id.as_str().into()], |row| {
         let (message, references) = read_whole(row)?;
-        Ok(Found {
+        let mut found = Found {
             message,
             references,
             first_sent: row.optional_text()?,
             is_in_trash: row.optional_int()?.is_some(),
             project_id: sessions::project_id(row)?,
-        })
+        };
+        let compacted = Hidden::parse(row.optional_text()?.as_deref())?;
+        found.message.compacted = compacted.contains(found.message.index_in_session);
+        Ok(found)
     })
 }
 
-/// Reads a message from its columns.
+/// Reads a message from its columns, which do not tell whether it is compacted.
 pub(super) fn read_message(row: &mut Row) -> Result<Message> {
     read_whole(row).map(|(message, _)| message)
 }
@@ -293,6 +302,11 @@ pub(super) fn read_whole(row: &mut Row) -> Result<(Message, References)> {
         metadata: super::stored_object(row.optional_text()?)?,
         created_at: row.int()?,
         updated_at: row.optional_int()?,
+        origin_id: row
+            .optional_text()?
+            .map(|text| super::stored(MessageId::parse(text)))
+            .transpose()?,
+        compacted: false,
         attachments: Vec::new(),
     };
     let references = References::read(row.optional_text()?)?;

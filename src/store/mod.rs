@@ -3,10 +3,12 @@
 pub mod attachments;
 pub mod backup;
 pub mod changes;
+pub mod compact;
 pub mod edits;
 pub mod engine;
 pub mod feed;
 mod first_sent;
+pub mod fork;
 mod hidden;
 pub mod history;
 pub mod messages;
@@ -16,11 +18,13 @@ mod patch;
 pub mod projects;
 mod readers;
 pub mod replay;
-mod session_list;
+pub mod session_list;
 pub mod sessions;
 pub mod settings;
+mod shelf;
 pub mod status;
 pub mod transaction;
+pub mod trash;
 mod writer;
 
 use std::path::{Path, PathBuf};

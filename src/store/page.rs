@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::ReadTx;
 use super::engine::{Row, Value};
 use crate::error::{Error, Result};
+use crate::model::Summary;
 use crate::model::limits::MAX_PAGE_BYTES;
 
 /// A page as it is filled, by one statement or several that go on from each other.
@@ -41,6 +42,19 @@ impl<T: Serialize> Page<T> {
     /// Returns an empty page with a limit also for the bytes of its items' texts.
     pub(super) fn with_text_budget(limit: u32, text_budget: usize) -> Self {
         Self { text_budget, ..Self::new(limit) }
+    }
+
+    /// Returns an empty page of messages beside a summary, which counts for both limits of bytes.
+    pub(super) fn beside(
+        summary: &Option<Summary>,
+        limit: u32,
+        text_budget: usize,
+    ) -> Result<Self> {
+        let Some(summary) = summary else { return Ok(Self::with_text_budget(limit, text_budget)) };
+        Ok(Self {
+            json_budget: MAX_PAGE_BYTES.saturating_sub(json_bytes(summary)?),
+            ..Self::with_text_budget(limit, text_budget.saturating_sub(summary.content.len()))
+        })
     }
 
     /// Returns an empty page with a limit of its own for the bytes of its JSON.

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 
 const PROJECTS: &str = "SELECT COUNT(*) FROM projects WHERE removed_at IS NULL";
 const SETTINGS: &str = "SELECT COUNT(*) FROM settings";
-const SESSIONS: &str = "SELECT COUNT(*), COALESCE(SUM(next_index - hidden_count), 0)
+const SESSIONS: &str =
+    "SELECT COUNT(*), COALESCE(SUM(next_index - hidden_count - compacted_count), 0)
     FROM agent_sessions WHERE deleted_at IS NULL";
 
 const ATTACHMENTS: &str = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM attachments";

@@ -87,12 +87,19 @@ pub struct WriteTx<'a> {
     written_bytes: usize,
     /// The number of the last change; `None` where changes are not written.
     last_seq: Option<Seq>,
+    leaves_purging: bool,
 }
 
 impl<'a> WriteTx<'a> {
     /// Returns a transaction whose changes go on from the number of the last one.
     pub(super) fn new(connection: &'a mut dyn Connection, last_seq: Option<Seq>) -> Self {
-        Self { read: ReadTx::new(connection), changed: false, written_bytes: 0, last_seq }
+        Self {
+            read: ReadTx::new(connection),
+            changed: false,
+            written_bytes: 0,
+            last_seq,
+            leaves_purging: false,
+        }
     }
 
     /// Runs a statement that changes rows, and returns how many.
@@ -122,7 +129,22 @@ impl<'a> WriteTx<'a> {
         self.last_seq
     }
 
-    /// The bytes that were bound to statements which change rows.
+    /// Has the writer go on with a purge between other writes.
+    pub(super) fn leave_purging(&mut self) {
+        self.leaves_purging = true;
+    }
+
+    /// True where a purge is to go on.
+    pub(super) fn leaves_purging(&self) -> bool {
+        self.leaves_purging
+    }
+
+    /// Counts what a statement changes beside the bytes that are bound to it.
+    pub(super) fn add_written(&mut self, bytes: usize) {
+        self.written_bytes += bytes;
+    }
+
+    /// The bytes that were bound to statements which change rows, and those counted beside them.
     pub(super) fn written_bytes(&self) -> usize {
         self.written_bytes
     }

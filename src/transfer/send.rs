@@ -116,6 +116,7 @@ async fn put_into_project(
         system_prompt: None,
         project_id: Some(plan.start.project_id.clone()),
         metadata: None,
+        archived: None,
     };
     match client.call::<session::Update>(&update).await {
         Ok(session) => {

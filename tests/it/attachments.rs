@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aetherd::api::attachment::{AttachmentRef, PutAttachment, PutParams};
 use aetherd::api::history::RecentParams;
 use aetherd::api::message::{AppendParams, UpdateParams};
-use aetherd::api::session::StartParams;
+use aetherd::api::session::{DeleteParams, StartParams};
 use aetherd::daemon::collecting::collect;
 use aetherd::error::{Error, Result};
 use aetherd::model::limits::{
@@ -15,7 +15,7 @@ use aetherd::model::limits::{
 use aetherd::model::{
     Attachment, AttachmentData, AttachmentHash, JsonObject, Message, MessageId, Role, SessionId,
 };
-use aetherd::store::{Store, attachments, changes, history, messages, sessions};
+use aetherd::store::{Store, attachments, changes, history, messages, sessions, trash};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -389,17 +389,18 @@ proptest! {
                             }
                         }
                         Operation::Purge { session } => {
-                            let id = format!("s{session}");
-                            let again = id.clone();
-                            let purge = "DELETE FROM agent_sessions WHERE id = ?1";
-                            store.write(move |tx| tx.execute_one(purge, &[(&id).into()])).await.expect("is purged");
+                            let again = format!("s{session}");
+                            let id = session_id(&again);
+                            let purge = DeleteParams { id, purge: true };
+                            store.write(move |tx| trash::delete(tx, &purge)).await.expect("is purged");
                             model.messages.retain(|_, (of, _)| of != session);
                             model.trash.remove(session);
                             start(&store, &again).await;
                         }
                         Operation::Trash { session } => {
                             let id = session_id(&format!("s{session}"));
-                            store.write(move |tx| sessions::delete(tx, &id)).await.expect("is deleted");
+                            let delete = DeleteParams { id, purge: false };
+                            store.write(move |tx| trash::delete(tx, &delete)).await.expect("is deleted");
                             model.trash.insert(*session);
                         }
                         Operation::Wait { millis } => now += millis,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aetherd::api::openrpc;
 use aetherd::model::limits::{
     MAX_ATTACHMENT_BYTES, MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
-    MAX_PATH_BYTES,
+    MAX_PATH_BYTES, MAX_SUMMARY_BYTES,
 };
 use aetherd::server::methods::Methods;
 use serde_json::{Map, Value, json};
@@ -178,12 +178,26 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("session.list", json!({"kind": long})),
         ("session.clear", json!({"id": "none"})),
         ("session.clear", json!({"id": "s", "expected_next_index": 7})),
+        ("session.fork", json!({"session_id": "none"})),
+        ("session.fork", json!({"session_id": "s", "id": "s"})),
+        ("session.fork", json!({"session_id": "s", "model": long})),
+        ("session.ancestors", json!({"id": "none"})),
+        ("session.compact", json!({"session_id": "none", "keep_last": 0, "summary": "s"})),
+        (
+            "session.compact",
+            json!({"session_id": "s", "keep_last": 0, "summary": "s", "expected_next_index": 7}),
+        ),
+        (
+            "session.compact",
+            json!({"session_id": "s", "keep_last": 0, "summary": "x".repeat(MAX_SUMMARY_BYTES + 1)}),
+        ),
         ("session.delete", json!({"id": "none"})),
         (
             "attachment.put",
             json!({"mime": "a/b", "data": "A".repeat(4 * (MAX_ATTACHMENT_BYTES / 3 + 1))}),
         ),
         ("attachment.get", json!({"hash": "0".repeat(64)})),
+        ("session.restore", json!({"id": "none"})),
         ("message.append", json!({"session_id": "none", "role": "user", "content": ""})),
         ("message.append", json!({"id": "m", "session_id": "s", "role": "user", "content": "x"})),
         (

@@ -7,19 +7,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use aetherd::config::FeedPolicy;
 use aetherd::model::limits::{MAX_SUBSCRIPTIONS, MAX_TOPICS, MAX_WAIT_MS};
-use aetherd::store::{Store, changes, edits, messages, projects, sessions, settings};
-use serde::de::DeserializeOwned;
+use aetherd::store::{
+    Store, changes, compact, edits, fork, messages, projects, sessions, settings, trash,
+};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::support::{
-    ENGINES, Home, LineClient, connect, error_kind, open_store, post, read_message, request,
-    runtime,
+    ENGINES, Home, LineClient, connect, error_kind, open_store, params, post, read_message,
+    request, runtime,
 };
-
-fn params<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("params")
-}
 
 /// The changes behind one, as `topic entity session project`.
 async fn told(store: &Store, after: i64) -> Vec<String> {
@@ -79,11 +76,20 @@ fn each_write_tells_what_it_changed_and_a_write_that_changes_nothing_tells_nothi
             change!(store, edits::record, {"id": "e", "session_id": "none", "file_path": "f", "kind": "rename", "new_path": "g", "diff": ""}).expect_err("no session");
             change!(store, edits::record, {"id": "e", "session_id": "s", "file_path": "f", "kind": "rename", "new_path": "g", "diff": ""}).expect("recorded");
             change!(store, sessions::update, {"id": "s", "project_id": "q"}).expect("moved");
-            change!(store, sessions::clear, {"id": "s"}).expect("cleared");
-            let id = aetherd::model::SessionId::parse("s").expect("an id");
-            let again = id.clone();
-            store.write(move |tx| sessions::delete(tx, &id)).await.expect("deleted");
-            store.write(move |tx| sessions::delete(tx, &again)).await.expect("gone already");
+            change!(store, fork::fork, {"id": "f", "session_id": "s"}).expect("forked");
+            change!(store, fork::fork, {"id": "f", "session_id": "s"}).expect("a retry");
+            change!(store, fork::fork, {"id": "f", "session_id": "f"}).expect_err("another");
+            change!(store, compact::compact, {"session_id": "s", "keep_last": 1, "summary": "a"}).expect("compacted");
+            change!(store, compact::compact, {"session_id": "s", "keep_last": 1, "summary": "a"}).expect("the same");
+            change!(store, sessions::update, {"id": "s", "archived": true}).expect("archived");
+            change!(store, sessions::update, {"id": "s", "archived": true}).expect("the same");
+            change!(store, compact::clear, {"id": "s"}).expect("cleared");
+            change!(store, trash::delete, {"id": "s"}).expect("deleted");
+            change!(store, trash::delete, {"id": "s"}).expect("gone already");
+            change!(store, trash::restore, {"id": "s"}).expect("restored");
+            change!(store, trash::restore, {"id": "s"}).expect("there already");
+            change!(store, trash::delete, {"id": "f", "purge": true}).expect("purged");
+            change!(store, trash::delete, {"id": "f", "purge": true}).expect_err("gone for good");
             let id = aetherd::model::ProjectId::parse("q").expect("an id");
             store.write(move |tx| projects::remove(tx, &id)).await.expect("removed");
             assert_eq!(
@@ -106,13 +112,18 @@ fn each_write_tells_what_it_changed_and_a_write_that_changes_nothing_tells_nothi
                     "edit.recorded e s p",
                     "session.moved s s p",
                     "session.updated s s q",
+                    "session.forked f f q",
+                    "session.compacted s s q",
+                    "session.updated s s q",
                     "session.cleared s s q",
                     "session.deleted s s q",
+                    "session.restored s s q",
+                    "session.purged f f q",
                     "project.removed q - q",
                 ],
                 "{engine:?}"
             );
-            assert_eq!(*store.committed().borrow(), 20);
+            assert_eq!(*store.committed().borrow(), 25);
             store.close().await.expect("closed");
         });
     }

@@ -62,6 +62,7 @@ impl World {
             order: history::Order::Oldest,
             limit: 1000,
             cursor: None,
+            include_compacted: false,
         };
         let mut messages = Vec::new();
         loop {
@@ -165,6 +166,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         system_prompt: None,
         project_id: None,
         metadata: None,
+        archived: None,
     };
     world.client.call::<session::Update>(&update).await.expect("renames");
     let patch = message::UpdateParams {
@@ -255,6 +257,7 @@ async fn a_project_that_is_opened_later_gets_its_sessions_with_the_next_import()
         system_prompt: None,
         project_id: Some(Some(other.clone())),
         metadata: None,
+        archived: None,
     };
     world.client.call::<session::Update>(&moved).await.expect("moves");
     let (outcomes, totals) = world.import().await;
@@ -277,11 +280,12 @@ async fn a_session_in_the_trash_is_told_and_not_revived() {
     let mut world = World::start().await;
     world.write("agent-sessions/_global/s.json", session_json("s", &[message_json("m", "x")]));
     world.import().await;
-    let params = session::IdParams { id: session_id("s") };
+    let params = session::DeleteParams { id: session_id("s"), purge: false };
     world.client.call::<session::Delete>(&params).await.expect("deletes");
     let (outcomes, totals) = world.import().await;
     assert_eq!((totals.skipped, totals.messages.skipped), (1, 1), "{outcomes:#?}");
     assert_eq!(outcomes[0].disposition, Disposition::Skipped);
+    let params = session::IdParams { id: session_id("s") };
     assert!(world.client.call::<session::Get>(&params).await.is_err());
 }
 

@@ -6,7 +6,7 @@ use aetherd::api::session::{ClearParams, StartParams};
 use aetherd::api::{message, session};
 use aetherd::error::{Error, Result};
 use aetherd::model::{JsonObject, Message, MessageId, Role, Session, SessionId};
-use aetherd::store::{Store, history, messages, sessions};
+use aetherd::store::{Store, compact, history, messages, sessions};
 
 use crate::support::{ENGINES, Home, open_store, runtime};
 
@@ -56,6 +56,7 @@ async fn update_session(store: &Store, title: Option<&str>, metadata: &str) -> S
         system_prompt: None,
         project_id: None,
         metadata: Some(object(metadata)),
+        archived: None,
     };
     store.write(move |tx| sessions::update(tx, &params)).await.expect("updates")
 }
@@ -180,12 +181,18 @@ async fn clear(
 ) -> Result<Session> {
     let id = SessionId::parse("s").expect("an id");
     let params = ClearParams { id, keep_first, expected_next_index };
-    store.write(move |tx| sessions::clear(tx, &params)).await
+    store.write(move |tx| compact::clear(tx, &params)).await
 }
 
 async fn shown(store: &Store) -> Vec<i64> {
     let session_id = SessionId::parse("s").expect("an id");
-    let params = PageParams { session_id, order: Order::Oldest, limit: 1000, cursor: None };
+    let params = PageParams {
+        session_id,
+        order: Order::Oldest,
+        limit: 1000,
+        cursor: None,
+        include_compacted: false,
+    };
     let page = store.read(move |tx| history::page(tx, &params)).await.expect("a page");
     page.messages.iter().map(|message| message.index_in_session).collect()
 }

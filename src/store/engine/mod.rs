@@ -239,7 +239,7 @@ pub fn integrity_problems(connection: &mut dyn Connection) -> Result<Vec<String>
 #[cfg(test)]
 pub(super) fn query_plan(connection: &mut dyn Connection, sql: &str) -> Vec<String> {
     // SQLite explains no statement whose parameters have no values.
-    let sql = ["?1", "?2", "?3", "?4", "?5"]
+    let sql = ["?1", "?2", "?3", "?4", "?5", "?6"]
         .iter()
         .fold(sql.to_owned(), |sql, name| sql.replace(name, "1"));
     let mut plan = Vec::new();

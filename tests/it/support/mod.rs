@@ -39,6 +39,11 @@ pub(crate) fn store_options(home: &Home, engine: EngineKind) -> StoreOptions {
     }
 }
 
+/// Reads params from JSON, as a call has them.
+pub(crate) fn params<P: serde::de::DeserializeOwned>(json: serde_json::Value) -> P {
+    serde_json::from_value(json).expect("params")
+}
+
 /// Opens a store in a home.
 pub(crate) fn open_store(home: &Home, engine: EngineKind) -> Store {
     Store::open(&store_options(home, engine)).expect("the store opens")
