@@ -179,18 +179,6 @@ impl References {
     }
 }
 
-impl From<&[Attachment]> for References {
-    /// Takes a list over with all that it says, as a copy of its message does.
-    fn from(attachments: &[Attachment]) -> Self {
-        let reference = |attachment: &Attachment| Reference {
-            attachment: attachment.clone(),
-            said_name: true,
-            said_mime: true,
-        };
-        Self(attachments.iter().map(reference).collect())
-    }
-}
-
 /// Returns the entries of a client as a text to compare; `None` where there are none.
 pub(super) fn sent_text(sent: &[AttachmentRef]) -> Result<Option<String>> {
     json_list(sent)

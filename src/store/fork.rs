@@ -1,12 +1,14 @@
 //! Forks: sessions that begin as a copy of what another one's history shows, and where they come from.
 
+use serde::Serialize;
+
 use super::attachments::References;
+use super::engine::Row;
 use super::hidden::Hidden;
 use super::page::Page;
 use super::sessions::{self, Found, Head};
 use super::shelf::Shelf;
 use super::{ReadTx, WriteTx, compact, first_sent, history, messages};
-use crate::api::history::Order;
 use crate::api::session::{AncestorsPage, ForkParams, IdParams};
 use crate::error::{Error, Result};
 use crate::model::limits::MAX_ANCESTORS;
@@ -116,22 +118,37 @@ fn copy(
     for (mut from, to) in head.left_out(true).shown(end) {
         while from < to {
             // Read to its end before the copies are written: a statement over the same table.
-            let mut part = Page::<Message>::with_text_budget(COPIED_MESSAGES, COPIED_BYTES);
-            history::fill(&mut part, tx, source, Order::Oldest, vec![(from, to)])?;
+            let mut part = Page::<Original>::with_text_budget(COPIED_MESSAGES, COPIED_BYTES);
+            let values = vec![source.as_str().into(), from.into(), to.into()];
+            part.fill(tx, history::FORWARD, values, read_original, |original| {
+                history::size(&original.message)
+            })?;
             let Some(last) = part.items.last() else { break };
-            from = last.index_in_session + 1;
-            for message in part.items {
+            from = last.message.index_in_session + 1;
+            for Original { message, references } in part.items {
                 let index = fork.next_index;
                 if takes_compacted && head.compacted.contains(message.index_in_session) {
                     compacted.hide(index, index + 1);
                 }
                 count(fork, message.created_at);
-                let references = References::from(message.attachments.as_slice());
                 messages::insert(tx, &copy_of(message, &fork.id, index), &references)?;
             }
         }
     }
     Ok(compacted)
+}
+
+/// A message that is copied, and how its row keeps what is attached.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Original {
+    message: Message,
+    #[serde(skip)]
+    references: References,
+}
+
+fn read_original(row: &mut Row) -> Result<Original> {
+    messages::read_whole(row).map(|(message, references)| Original { message, references })
 }
 
 fn copy_of(message: Message, session_id: &SessionId, index_in_session: i64) -> Message {

@@ -18,7 +18,7 @@ macro_rules! range {
     };
 }
 
-const FORWARD: &str = concat!("SELECT ", columns!(), range!(), " LIMIT ?4");
+pub(super) const FORWARD: &str = concat!("SELECT ", columns!(), range!(), " LIMIT ?4");
 
 const BACKWARD: &str = concat!("SELECT ", columns!(), range!(), " DESC LIMIT ?4");
 
@@ -76,7 +76,7 @@ fn segments(
 }
 
 /// Reads the messages of some ranges of indexes into a page.
-pub(super) fn fill(
+fn fill(
     page: &mut Page<Message>,
     tx: &mut ReadTx<'_>,
     session_id: &SessionId,
@@ -92,7 +92,7 @@ pub(super) fn fill(
 }
 
 /// The bytes of a message that a prompt pays for.
-fn size(message: &Message) -> usize {
+pub(super) fn size(message: &Message) -> usize {
     message.content.len()
         + message.code_excerpt.as_ref().map_or(0, String::len)
         + message.metadata.as_ref().map_or(0, |metadata| JsonObject::as_str(metadata).len())

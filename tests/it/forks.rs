@@ -5,7 +5,9 @@ use aetherd::api::session::AncestorsPage;
 use aetherd::error::{Error, Result};
 use aetherd::model::limits::MAX_ANCESTORS;
 use aetherd::model::{Message, Session};
-use aetherd::store::{Store, compact, edits, fork, history, messages, sessions, trash};
+use aetherd::store::{
+    Store, attachments, compact, edits, fork, history, messages, sessions, trash,
+};
 use serde_json::{Value, json};
 
 use crate::support::{ENGINES, Home, open_store, params, runtime};
@@ -63,11 +65,13 @@ async fn source(store: &Store) {
                "system_prompt": "P", "metadata": {"a": 1}}),
     )
     .await;
+    let put = params(json!({"mime": "a/b", "data": "AAAA"}));
+    let put = store.write(move |tx| attachments::put(tx, &put)).await.expect("puts");
     for number in 0..3 {
         append(
             store,
             json!({"id": format!("m{number}"), "session_id": "s", "role": "tool", "content": "said",
-                   "code_excerpt": "let a;", "metadata": {"n": 1}, "created_at": 7 + number}),
+                   "code_excerpt": "let a;", "metadata": {"n": 1}, "attachments": [{"hash": put.hash}], "created_at": 7 + number}),
         )
         .await;
     }
@@ -182,10 +186,16 @@ fn a_copy_is_its_original_but_for_where_it_is() {
                     let id = copy.id.clone();
                     let got = store.read(move |tx| messages::get(tx, &id)).await.expect("got");
                     assert_eq!(got, expected);
+                    assert_eq!(got.attachments.len(), 1);
                 }
             }
             store.close().await.expect("closed");
         });
+        // Each copy keeps the attachment from being collected, as its original does.
+        let file = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        let counted = "SELECT COUNT(*) FROM message_attachments";
+        let rows: i64 = file.query_row(counted, [], |row| row.get(0)).expect("a count");
+        assert_eq!(rows, 9, "{engine:?}");
     }
 }
 
