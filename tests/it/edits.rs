@@ -108,11 +108,13 @@ proptest! {
         let made = edit::apply(&parsed, old.as_deref());
         prop_assert_eq!(made.as_ref(), Ok(&new), "{}", diff);
 
-        std::fs::write(folder.path().join("a.diff"), &diff).expect("a file");
-        let mut apply = vec!["apply", "-p2", "--whitespace=nowarn", "../a.diff"];
+        // Without context git itself takes one of two lines that are alike for the other: of
+        // `X\nX` to `\nX\n` its apply makes `\nX`.
         if context == 0 {
-            apply.insert(1, "--unidiff-zero");
+            return Ok(());
         }
+        std::fs::write(folder.path().join("a.diff"), &diff).expect("a file");
+        let apply = ["apply", "-p2", "--whitespace=nowarn", "../a.diff"];
         let work = folder.path().join("work");
         let output = git(&work, &apply);
         prop_assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), diff);
