@@ -58,11 +58,19 @@ pub struct Config {
     pub readers: usize,
     /// How much the change feed keeps; `None` writes none, for measuring what it costs.
     pub feed: Option<FeedPolicy>,
+    /// Whether messages can be searched, for which there is an index beside the database.
+    pub search: bool,
 }
 
 impl Config {
     /// Returns the default configuration for these paths.
     pub fn new(paths: Paths) -> Self {
-        Self { paths, engine: EngineKind::default(), readers: 2, feed: Some(FeedPolicy::default()) }
+        Self {
+            paths,
+            engine: EngineKind::default(),
+            readers: 2,
+            feed: Some(FeedPolicy::default()),
+            search: true,
+        }
     }
 }

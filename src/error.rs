@@ -16,6 +16,16 @@ pub enum Error {
         /// What was found and what was expected.
         problem: String,
     },
+    /// A search's query cannot be read.
+    #[error("query: at character {offset}: expected {expected}, found {found}")]
+    MalformedQuery {
+        /// Where, in characters from 0.
+        offset: usize,
+        /// What was expected there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// The named thing does not exist.
     #[error("{entity} {id:?} does not exist")]
     NotFound {
@@ -76,6 +86,17 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The search index is being built or is far behind; a search would not see all there is.
+    #[error("the search index is at {done} of {total}; try again in a moment")]
+    Indexing {
+        /// How far the index is: messages while it is built, else changes.
+        done: u64,
+        /// How many there are.
+        total: u64,
+    },
+    /// What is asked for was turned off when the daemon was started.
+    #[error("{0}")]
+    TurnedOff(&'static str),
     /// The disk, or the user's quota on it, is full. Nothing was written.
     #[error("the disk is full: {0}")]
     DiskFull(String),

@@ -14,6 +14,8 @@ pub mod api;
 
 pub mod store;
 
+pub mod search;
+
 pub mod server;
 pub mod transport;
 

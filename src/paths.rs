@@ -82,6 +82,11 @@ impl Paths {
         self.run_folder().join("aetherd.lock")
     }
 
+    /// The folder of the search index.
+    pub fn search(&self) -> PathBuf {
+        self.home.join("search")
+    }
+
     /// The folder of backups.
     pub fn backups(&self) -> PathBuf {
         self.home.join("backups")

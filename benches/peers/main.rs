@@ -18,8 +18,10 @@ mod measure;
 mod million;
 mod options;
 mod peer;
+mod prose;
 mod reads;
 mod report;
+mod search;
 mod starts;
 
 use std::path::Path;
@@ -73,6 +75,10 @@ fn measure_all(options: &Options, folder: &Path) -> Vec<Row> {
     if options.wants(&edits::NAMES) {
         eprintln!("replaying edits");
         edits::run(options, folder, &mut rows);
+    }
+    if options.wants(&search::NAMES) {
+        eprintln!("storing what is searched, then searching");
+        search::run(options, folder, &mut rows);
     }
     if options.wants(&reads::NAMES) || options.wants(&million::NAMES) {
         eprintln!("storing the small corpus");

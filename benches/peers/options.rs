@@ -56,6 +56,10 @@ pub(crate) struct Effort {
     pub(crate) reads: usize,
     /// Calls that list a thousand sessions.
     pub(crate) long_lists: usize,
+    /// Messages that are searched.
+    pub(crate) search_messages: usize,
+    /// Searches.
+    pub(crate) searches: usize,
     /// Session files of the IDE.
     pub(crate) session_files: usize,
     /// Edits of a file that is replayed.
@@ -75,6 +79,8 @@ const FULL: Effort = Effort {
     appends_of_each_client: 300,
     reads: 3_000,
     long_lists: 100,
+    search_messages: 1_000_000,
+    searches: 400,
     session_files: 1_000,
     replayed_edits: 1_000,
     replays: 50,
@@ -90,6 +96,8 @@ const QUICK: Effort = Effort {
     appends_of_each_client: 20,
     reads: 200,
     long_lists: 10,
+    search_messages: 10_000,
+    searches: 50,
     session_files: 50,
     replayed_edits: 50,
     replays: 5,

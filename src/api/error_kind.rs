@@ -60,10 +60,12 @@ error_kinds! {
     PreconditionFailed = "precondition_failed", 1412, retryable false;
     /// A frame, a text or a batch is over its limit; `data.limit` tells it.
     TooLarge = "too_large", 1413, retryable false;
-    /// Too much is asked at once; `data.limit` tells how much may be.
+    /// Too much is asked at once (`data.limit` tells how much may be), or the search index is behind.
     Overloaded = "overloaded", 1429, retryable true;
     /// The engine or the file system failed; the daemon's log has more.
     Storage = "storage", 1500, retryable false;
+    /// What is asked for was turned off when the daemon was started.
+    TurnedOff = "turned_off", 1501, retryable false;
     /// The daemon is stopping.
     ShuttingDown = "shutting_down", 1503, retryable true;
     /// The disk is full; nothing of the call was written.
@@ -73,13 +75,14 @@ error_kinds! {
 impl From<&Error> for ErrorKind {
     fn from(error: &Error) -> Self {
         match error {
-            Error::InvalidParams { .. } => Self::InvalidParams,
+            Error::InvalidParams { .. } | Error::MalformedQuery { .. } => Self::InvalidParams,
             Error::NotFound { .. } => Self::NotFound,
             Error::Conflict { .. } | Error::Misfit(_) => Self::Conflict,
             Error::Expired { .. } => Self::Expired,
             Error::PreconditionFailed { .. } => Self::PreconditionFailed,
             Error::TooLarge { .. } => Self::TooLarge,
-            Error::Overloaded { .. } => Self::Overloaded,
+            Error::Overloaded { .. } | Error::Indexing { .. } => Self::Overloaded,
+            Error::TurnedOff(_) => Self::TurnedOff,
             Error::DiskFull(_) => Self::DiskFull,
             Error::Damaged(_) | Error::Storage(_) => Self::Storage,
             Error::ShuttingDown => Self::ShuttingDown,

@@ -14,6 +14,7 @@ pub mod openrpc;
 pub mod page;
 pub mod project;
 pub mod rpc;
+pub mod search;
 pub mod session;
 pub mod settings;
 pub mod system;
@@ -117,6 +118,7 @@ macro_rules! for_each_method {
             $crate::api::message::Get,
             $crate::api::history::Recent,
             $crate::api::history::Page,
+            $crate::api::search::Search,
             $crate::api::edit::Record,
             $crate::api::edit::List,
             $crate::api::edit::Replay,

@@ -138,6 +138,41 @@ pub struct StatusReport {
     pub wal_bytes: u64,
     /// What is stored.
     pub stored: StoredCounts,
+    /// How the search index is.
+    pub search: SearchStatus,
+}
+
+/// What the search index is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchState {
+    /// Search is turned off.
+    Off,
+    /// The index is being opened and checked.
+    Opening,
+    /// The index is being built.
+    Building,
+    /// Searches are answered.
+    Ready,
+    /// The index cannot be kept; the daemon's log says why. It is tried again.
+    Failed,
+}
+
+/// How the search index is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchStatus {
+    /// What it is doing.
+    pub state: SearchState,
+    /// The last change that a search sees without waiting.
+    pub indexed_seq: i64,
+    /// How many changes there are behind that one.
+    pub lag: i64,
+    /// Messages and titles in the index.
+    pub documents: u64,
+    /// Messages and titles done; less than `total` while it is being built.
+    pub done: u64,
+    /// About how many there will be.
+    pub total: u64,
 }
 
 /// How much is stored.
@@ -228,6 +263,9 @@ method! {
         "stored": {
             "projects": 0, "sessions": 2, "messages": 2, "edits": 1, "settings": 2,
             "attachments": 1, "attachment_bytes": 8
+        },
+        "search": {
+            "state": "ready", "indexed_seq": 19, "lag": 0, "documents": 4, "done": 4, "total": 4
         }
     }"#,
 }

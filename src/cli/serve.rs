@@ -10,6 +10,9 @@ pub(super) struct ServeArgs {
     /// The storage engine: turso, or sqlite where the build has it
     #[arg(long, value_name = "NAME", default_value = "turso")]
     engine: EngineKind,
+    /// Keep no search index: history.search answers that it is turned off
+    #[arg(long)]
+    no_search: bool,
     /// Changes that the change feed keeps at most
     #[arg(long, value_name = "N", default_value_t = FeedPolicy::default().max_changes,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -24,6 +27,11 @@ pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
         max_changes: args.feed_max_changes,
         max_age: i64::from(args.feed_max_days) * FeedPolicy::DAY,
     };
-    let config = Config { engine: args.engine, feed: Some(feed), ..Config::new(paths) };
+    let config = Config {
+        engine: args.engine,
+        search: !args.no_search,
+        feed: Some(feed),
+        ..Config::new(paths)
+    };
     daemon::serve(&config).await.map_err(Failure::Own)
 }

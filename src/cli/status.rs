@@ -1,7 +1,7 @@
 //! `aetherd status`.
 
 use super::{Failure, output, running};
-use crate::api::system::{NoParams, Status, StatusReport};
+use crate::api::system::{NoParams, SearchState, SearchStatus, Status, StatusReport};
 use crate::client::{Client, ClientError};
 use crate::model::time;
 use crate::paths::Paths;
@@ -43,6 +43,7 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
                 size(u64::try_from(stored.attachment_bytes).unwrap_or_default())
             ),
         ),
+        ("search", search(&status.search)),
         ("connections", status.connections.to_string()),
         (
             "writes",
@@ -80,6 +81,19 @@ fn no_answer(paths: &Paths, error: ClientError) -> Result<Failure, Failure> {
         "an aetherd {who} serves {}, but {why}; `aetherd stop` ends it",
         paths.home.display()
     )))
+}
+
+fn search(search: &SearchStatus) -> String {
+    match search.state {
+        SearchState::Off => "turned off".to_owned(),
+        SearchState::Opening => "opening the index".to_owned(),
+        SearchState::Building => format!("building the index, {} of {}", search.done, search.total),
+        SearchState::Ready => {
+            let documents = i128::from(search.documents);
+            format!("{}, {} behind", counted(documents, "document"), counted(search.lag, "change"))
+        }
+        SearchState::Failed => "cannot be kept; the daemon's log says why".to_owned(),
+    }
 }
 
 fn counted(count: impl Into<i128>, noun: &str) -> String {

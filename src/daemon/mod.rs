@@ -14,6 +14,7 @@ pub use signals::ask_to_stop;
 use crate::api;
 use crate::config::{Config, FeedPolicy};
 use crate::error::{Error, Result};
+use crate::search::Search;
 use crate::server::methods::Methods;
 use crate::server::{self, Server};
 use crate::store::{Store, StoreOptions};
@@ -36,17 +37,24 @@ pub async fn start(config: &Config) -> Result<Daemon> {
 pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
     transport::prepare_home(&config.paths)?;
     let lock = HomeLock::take(&config.paths)?;
-    let store = Store::open(&StoreOptions {
+    let store = Arc::new(Store::open(&StoreOptions {
         database: config.paths.database(),
         backups: config.paths.backups(),
         engine: config.engine,
         readers: config.readers,
         has_feed: config.feed.is_some(),
-    })?;
-    let server = Server::new(store, config.paths.clone(), methods);
+    })?);
+    // The index follows the feed.
+    let search = if config.search && config.feed.is_some() {
+        Search::start(config.paths.search(), Arc::clone(&store))?
+    } else {
+        Search::turned_off()
+    };
+    let server = Server::new(store, search, config.paths.clone(), methods);
     let listener = match listen(config, &lock, &server).await {
         Ok(listener) => listener,
         Err(error) => {
+            server.search.close().await;
             if let Err(error) = server.store.close().await {
                 tracing::error!(%error, "closing the database failed");
             }
@@ -83,8 +91,8 @@ async fn listen(config: &Config, lock: &HomeLock, server: &Server) -> Result<Lis
 impl Daemon {
     /// Serves until `stop` is done, a client asks for the end, or the writer fails for good.
     ///
-    /// Then: accept no more, finish what is in flight, drain the writer, checkpoint, close,
-    /// remove our own socket, unlock.
+    /// Then: accept no more, finish what is in flight, commit the search index, drain the writer,
+    /// checkpoint, close, remove our own socket, unlock.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
         let Self { server, feed, listener, _lock } = self;
         let serving = server::run(Arc::clone(&server), &listener);
@@ -108,6 +116,7 @@ impl Daemon {
                 return Err(error);
             }
         }
+        server.search.close().await;
         let closed = server.store.close().await;
         listener.remove();
         tracing::info!("stopped");

@@ -81,3 +81,13 @@ pub const MAX_QUEUED_WRITES: usize = 4096;
 pub const MAX_QUEUED_WRITE_BYTES: usize = 64 * 1024 * 1024;
 /// Reads that wait for a reader.
 pub const MAX_QUEUED_READS: usize = 4096;
+/// Bytes of a search's query.
+pub const MAX_QUERY_BYTES: usize = 4096;
+/// Words of a search's query, the parts of identifiers counted.
+pub const MAX_QUERY_WORDS: usize = 128;
+/// Levels of `(` and NOT in a search's query.
+pub const MAX_QUERY_DEPTH: usize = 32;
+/// Words that begin with the prefix at the end of a phrase.
+pub const MAX_PREFIX_WORDS: usize = 1000;
+/// Searches that wait for the one that is carried out.
+pub const MAX_QUEUED_SEARCHES: usize = 256;

@@ -9,13 +9,14 @@ use jsonrpsee_types::ErrorObjectOwned;
 use super::Server;
 use super::allowance::{Allowance, Charge};
 use super::feed::{self, Follower, Subscriptions};
-use super::methods::{Awaited, Follow, ReadJob, Work, WriteJob, encode};
+use super::methods::{Awaited, Follow, ReadJob, SearchJob, Work, WriteJob, encode};
 use super::request::{Entry, Incoming, Invalid, Request, parse};
 use super::wire_error::{error_object, from_error};
 use crate::api::ErrorKind;
 use crate::api::events::Unsubscribed;
 use crate::error::{Error, Result};
-use crate::store::{PendingRead, PendingWrite, ReadTx};
+use crate::search::PendingSearch;
+use crate::store::{PendingRead, PendingWrite};
 
 /// A frame whose writes are queued and whose reply is yet to come.
 pub enum Pending {
@@ -53,17 +54,29 @@ pub struct Charged {
 
 /// A queued read, which is queued again where its reply finds no room.
 struct Read {
-    pending: PendingRead<ReadOutcome>,
-    is_long: bool,
+    pending: PendingOutcome,
     server: Arc<Server>,
     allowance: Arc<Allowance>,
+}
+
+/// What a read waits for.
+enum PendingOutcome {
+    Read(PendingRead<ReadOutcome>),
+    Search(PendingSearch<ReadOutcome>),
+}
+
+/// A read that is yet to be carried out, by whom.
+enum Unread {
+    ByReader(ReadJob),
+    ByLongReader(ReadJob),
+    BySearch(SearchJob),
 }
 
 /// What a reader made of a read.
 enum ReadOutcome {
     Made(Charged),
     /// There is no room for another reply yet.
-    Later(ReadJob),
+    Later(Unread),
 }
 
 /// What a connection has of its own.
@@ -153,12 +166,9 @@ impl Caller<'_> {
             Ok(None) => return Outcome::Refused(no_such_method(&request.method)),
             Ok(Some(Err(error))) => Err(error),
             Ok(Some(Ok(Work::Done(result)))) => Ok(Outcome::Done(Ok(result))),
-            Ok(Some(Ok(Work::Read(job)))) => {
-                Read::queue(server, self.allowance, false, job).await.map(Outcome::Read)
-            }
-            Ok(Some(Ok(Work::LongRead(job)))) => {
-                Read::queue(server, self.allowance, true, job).await.map(Outcome::Read)
-            }
+            Ok(Some(Ok(Work::Read(job)))) => self.queue_read(Unread::ByReader(job)).await,
+            Ok(Some(Ok(Work::LongRead(job)))) => self.queue_read(Unread::ByLongReader(job)).await,
+            Ok(Some(Ok(Work::Search(job)))) => self.queue_read(Unread::BySearch(job)).await,
             Ok(Some(Ok(Work::Awaited(awaited)))) => {
                 Ok(Outcome::Awaited(awaited, Arc::clone(server)))
             }
@@ -177,7 +187,7 @@ impl Caller<'_> {
         let place = subscriptions.open()?;
         let answer = feed::subscribed(self.server, place.name.clone(), cursor.clone());
         let follower = Follower::new(self.server, place, filter, cursor.seq);
-        let read = Read::queue(self.server, self.allowance, false, answer).await?;
+        let read = Read::queue(self.server, self.allowance, Unread::ByReader(answer)).await?;
         Ok(Outcome::Follow(read, follower))
     }
 
@@ -185,6 +195,10 @@ impl Caller<'_> {
         let Some(subscriptions) = self.subscriptions else { return Ok(cannot_follow()) };
         let unsubscribed = subscriptions.close(name);
         encode(&Unsubscribed { unsubscribed }).map(|json| Outcome::Done(Ok(json)))
+    }
+
+    async fn queue_read(&self, read: Unread) -> Result<Outcome> {
+        Read::queue(self.server, self.allowance, read).await.map(Outcome::Read)
     }
 
     async fn queue_write(
@@ -289,44 +303,58 @@ impl Charged {
     }
 }
 
-/// Returns a read whose result is charged, and which gives itself back where there is no room.
-fn charged(
-    job: ReadJob,
+/// Carries out a read whose result is charged; gives it back where there is no room.
+fn carry_out<J>(
+    job: J,
     allowance: &Arc<Allowance>,
-) -> impl FnOnce(&mut ReadTx<'_>) -> Result<ReadOutcome> + Send + 'static {
-    let allowance = Arc::clone(allowance);
-    move |tx| {
-        if allowance.must_wait() {
-            return Ok(ReadOutcome::Later(job));
-        }
-        allowance.admit()?;
-        Ok(ReadOutcome::Made(Charged::new(job(tx)?, &allowance)))
+    give_back: impl FnOnce(J) -> Unread,
+    run: impl FnOnce(J) -> Result<String>,
+) -> Result<ReadOutcome> {
+    if allowance.must_wait() {
+        return Ok(ReadOutcome::Later(give_back(job)));
     }
+    allowance.admit()?;
+    Ok(ReadOutcome::Made(Charged::new(run(job)?, allowance)))
 }
 
 impl Read {
-    async fn queue(
-        server: &Arc<Server>,
-        allowance: &Arc<Allowance>,
-        is_long: bool,
-        job: ReadJob,
-    ) -> Result<Self> {
-        let work = charged(job, allowance);
-        let pending = if is_long {
-            server.store.queue_long_read(work).await?
-        } else {
-            server.store.queue_read(work).await?
+    async fn queue(server: &Arc<Server>, allowance: &Arc<Allowance>, read: Unread) -> Result<Self> {
+        let of = Arc::clone(allowance);
+        let pending = match read {
+            Unread::ByReader(job) => PendingOutcome::Read(
+                server
+                    .store
+                    .queue_read(move |tx| carry_out(job, &of, Unread::ByReader, |job| job(tx)))
+                    .await?,
+            ),
+            Unread::ByLongReader(job) => PendingOutcome::Read(
+                server
+                    .store
+                    .queue_long_read(move |tx| {
+                        carry_out(job, &of, Unread::ByLongReader, |job| job(tx))
+                    })
+                    .await?,
+            ),
+            Unread::BySearch(job) => {
+                PendingOutcome::Search(server.search.queue(move |searcher| {
+                    carry_out(job, &of, Unread::BySearch, |job| job(searcher))
+                })?)
+            }
         };
-        Ok(Self { pending, is_long, server: Arc::clone(server), allowance: Arc::clone(allowance) })
+        Ok(Self { pending, server: Arc::clone(server), allowance: Arc::clone(allowance) })
     }
 
     async fn result(mut self) -> Result<Charged> {
         loop {
-            match self.pending.await? {
+            let outcome = match self.pending {
+                PendingOutcome::Read(pending) => pending.await?,
+                PendingOutcome::Search(pending) => pending.result().await?,
+            };
+            match outcome {
                 ReadOutcome::Made(reply) => return Ok(reply),
-                ReadOutcome::Later(job) => {
+                ReadOutcome::Later(read) => {
                     self.allowance.room().await;
-                    self = Self::queue(&self.server, &self.allowance, self.is_long, job).await?;
+                    self = Self::queue(&self.server, &self.allowance, read).await?;
                 }
             }
         }
@@ -370,7 +398,7 @@ async fn awaited_result(
     allowance: &Arc<Allowance>,
 ) -> Result<Charged> {
     let job = awaited.await?;
-    Read::queue(server, allowance, false, job).await?.result().await
+    Read::queue(server, allowance, Unread::ByReader(job)).await?.result().await
 }
 
 /// Returns the reply that carries an error.

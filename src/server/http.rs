@@ -263,6 +263,7 @@ mod tests {
     use super::*;
     use crate::config::EngineKind;
     use crate::paths::Paths;
+    use crate::search::Search;
     use crate::server::methods::Methods;
     use crate::store::{Store, StoreOptions};
 
@@ -279,7 +280,8 @@ mod tests {
         .expect("the store opens");
         let socket = home.path().join("aetherd.sock");
         let paths = Paths { home: home.path().to_owned(), socket };
-        let server = Server::new(store, paths, Methods::standard());
+        let search = Search::turned_off();
+        let server = Server::new(Arc::new(store), search, paths, Methods::standard());
         let (client, stream) = Stream::pair().expect("a pair");
         let half = Bytes::from_static(b"POST / HTTP/1.1\r\nHost: a\r\n");
         let serving = serve_within(&server, stream, half, Duration::from_millis(20));

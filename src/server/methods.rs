@@ -13,12 +13,16 @@ use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
 use crate::model::json::half_pair_in;
 use crate::model::{FeedCursor, Json};
+use crate::search::Searcher;
 use crate::store::{self, ReadTx, WriteTx};
 
 /// A read with its params bound; gives the result's JSON.
 pub type ReadJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<String> + Send>;
 /// A write with its params bound; gives the result's JSON. May run twice.
 pub type WriteJob = Box<dyn Fn(&mut WriteTx<'_>) -> Result<String> + Send>;
+
+/// A search with its params bound; gives the result's JSON.
+pub type SearchJob = Box<dyn FnOnce(&Searcher) -> Result<String> + Send>;
 
 /// What must happen before a read, which it then gives.
 pub type Awaited = Pin<Box<dyn Future<Output = Result<ReadJob>> + Send>>;
@@ -41,6 +45,8 @@ pub enum Work {
     LongRead(ReadJob),
     /// A read that waits for something first.
     Awaited(Awaited),
+    /// A search.
+    Search(SearchJob),
     /// A write.
     Write(WriteJob),
     /// A subscription.
@@ -110,6 +116,7 @@ impl Methods {
 
         methods.read::<api::history::Recent>(store::history::recent);
         methods.read::<api::history::Page>(store::history::page);
+        methods.search::<api::search::Search>(Searcher::search);
 
         methods.write::<api::edit::Record>(store::edits::record);
         methods.read::<api::edit::List>(store::edits::list);
@@ -138,6 +145,16 @@ impl Methods {
     ) {
         self.add::<M>(move |_, params| {
             Ok(Work::Read(Box::new(move |tx| encode(&read(tx, &params)?))))
+        });
+    }
+
+    /// Adds a method that searches.
+    pub fn search<M: Method>(
+        &mut self,
+        search: impl Fn(&Searcher, &M::Params) -> Result<M::Result> + Copy + Send + Sync + 'static,
+    ) {
+        self.add::<M>(move |_, params| {
+            Ok(Work::Search(Box::new(move |searcher| encode(&search(searcher, &params)?))))
         });
     }
 
@@ -299,6 +316,7 @@ fn status(server: Arc<Server>) -> Work {
             database_bytes: bytes(database),
             wal_bytes: bytes(&crate::paths::log_of(database)),
             stored: store::status::counts(tx)?,
+            search: server.search.status(),
         })
     }))
 }

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::model::limits::MAX_CONNECTIONS;
 use crate::model::{Millis, time};
 use crate::paths::Paths;
+use crate::search::Search;
 use crate::store::Store;
 use crate::transport::Listener;
 use feed::Tail;
@@ -36,7 +37,9 @@ pub const MAX_REFUSALS: usize = 64;
 /// What every connection shares.
 pub struct Server {
     /// The database.
-    pub store: Store,
+    pub store: Arc<Store>,
+    /// The search index.
+    pub search: Search,
     /// Where everything lies.
     pub paths: Paths,
     /// This run of the daemon.
@@ -52,10 +55,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns a server of a store, with these methods.
-    pub fn new(store: Store, paths: Paths, methods: Methods) -> Arc<Self> {
+    /// Returns a server of a store and its search index, with these methods.
+    pub fn new(store: Arc<Store>, search: Search, paths: Paths, methods: Methods) -> Arc<Self> {
         Arc::new(Self {
             store,
+            search,
             paths,
             instance_id: uuid::Uuid::now_v7().to_string(),
             started_at: time::now(),

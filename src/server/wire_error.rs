@@ -28,6 +28,14 @@ pub fn from_error(error: &Error) -> ErrorObjectOwned {
         Error::InvalidParams { field, .. } if !field.is_empty() => {
             error_object(kind, error.to_string(), &[("field", json!(field))])
         }
+        Error::MalformedQuery { offset, expected, .. } => error_object(
+            kind,
+            error.to_string(),
+            &[("field", json!("query")), ("offset", json!(offset)), ("expected", json!(expected))],
+        ),
+        Error::Indexing { done, total } => {
+            error_object(kind, error.to_string(), &[("done", json!(done)), ("total", json!(total))])
+        }
         Error::PreconditionFailed { expected, actual, .. } => error_object(
             kind,
             error.to_string(),

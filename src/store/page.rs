@@ -12,11 +12,11 @@ use crate::model::Summary;
 use crate::model::limits::MAX_PAGE_BYTES;
 
 /// A page as it is filled, by one statement or several that go on from each other.
-pub(super) struct Page<T> {
+pub(crate) struct Page<T> {
     /// What it holds so far.
-    pub(super) items: Vec<T>,
+    pub(crate) items: Vec<T>,
     /// True once an item was met that no longer fits.
-    pub(super) has_more: bool,
+    pub(crate) has_more: bool,
     limit: usize,
     /// Bytes of texts, for a caller who pays for them.
     text_budget: usize,
@@ -27,7 +27,7 @@ pub(super) struct Page<T> {
 
 impl<T: Serialize> Page<T> {
     /// Returns an empty page with the protocol's limit of bytes, which are counted as JSON.
-    pub(super) fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         Self {
             items: Vec::new(),
             has_more: false,
@@ -92,7 +92,7 @@ impl<T: Serialize> Page<T> {
     }
 
     /// Adds an item whose texts have so many bytes; breaks where it no longer fits.
-    pub(super) fn push(&mut self, item: T, texts: usize) -> Result<ControlFlow<()>> {
+    pub(crate) fn push(&mut self, item: T, texts: usize) -> Result<ControlFlow<()>> {
         self.texts += texts;
         if self.items.len() == self.limit || !self.fits(&item, texts)? {
             self.has_more = true;

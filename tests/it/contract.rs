@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aetherd::api::openrpc;
 use aetherd::model::limits::{
     MAX_ATTACHMENT_BYTES, MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
-    MAX_PATH_BYTES, MAX_SUMMARY_BYTES,
+    MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_SUMMARY_BYTES,
 };
 use aetherd::server::methods::Methods;
 use serde_json::{Map, Value, json};
@@ -105,7 +105,13 @@ fn every_example_does_what_it_shows() {
 
 /// Replaces what differs from run to run by its type.
 fn steady(value: Value, name: &str) -> Value {
-    const VARYING: [&str; 13] = [
+    const VARYING: [&str; 19] = [
+        "state",
+        "indexed_seq",
+        "lag",
+        "documents",
+        "done",
+        "total",
         "cursor",
         "instance_id",
         "version",
@@ -234,6 +240,8 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("message.get", json!({"id": "none"})),
         ("history.recent", json!({"session_id": "none"})),
         ("history.page", json!({"session_id": "none"})),
+        ("history.search", json!({"query": "q", "session_id": "none"})),
+        ("history.search", json!({"query": "q".repeat(MAX_QUERY_BYTES + 1)})),
         ("edit.record", edit("new", "none", diff)),
         ("edit.record", edit("e", "s", &diff.replace('1', "2").replace("-2 +2", "-1 +1"))),
         ("edit.record", edit("new", "s", &"x".repeat(MAX_CONTENT_BYTES + 1))),
@@ -260,6 +268,10 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         let kind = error_kind(&answer["error"]).to_owned();
         given.entry(method.to_owned()).or_default().insert(kind);
     }
+    let other = Home::new();
+    let without_search = other.start_with(&["--no-search"]);
+    let error = without_search.client().fail("history.search", json!({"query": "q"}));
+    given.entry("history.search".to_owned()).or_default().insert(error_kind(&error).to_owned());
     let document = openrpc::document();
     for method in document["methods"].as_array().expect("methods") {
         let name = method["name"].as_str().expect("a name");

@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "paths"],
     &["api"],
     &["store"],
+    &["search"],
     &["transport"],
     &["server"],
     &["client"],

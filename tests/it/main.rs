@@ -27,6 +27,7 @@ mod pages;
 mod projects;
 mod retries;
 mod reverts;
+mod search;
 mod session_list;
 mod session_model;
 mod store_model;
