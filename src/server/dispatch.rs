@@ -65,11 +65,11 @@ enum PendingOutcome {
     Search(PendingSearch<ReadOutcome>),
 }
 
-/// A read that is yet to be carried out, by whom.
+/// A read that is yet to be carried out, by a reader, the one for long reads, or the search.
 enum Unread {
-    ByReader(ReadJob),
-    ByLongReader(ReadJob),
-    BySearch(SearchJob),
+    Short(ReadJob),
+    Long(ReadJob),
+    Search(SearchJob),
 }
 
 /// What a reader made of a read.
@@ -166,9 +166,9 @@ impl Caller<'_> {
             Ok(None) => return Outcome::Refused(no_such_method(&request.method)),
             Ok(Some(Err(error))) => Err(error),
             Ok(Some(Ok(Work::Done(result)))) => Ok(Outcome::Done(Ok(result))),
-            Ok(Some(Ok(Work::Read(job)))) => self.queue_read(Unread::ByReader(job)).await,
-            Ok(Some(Ok(Work::LongRead(job)))) => self.queue_read(Unread::ByLongReader(job)).await,
-            Ok(Some(Ok(Work::Search(job)))) => self.queue_read(Unread::BySearch(job)).await,
+            Ok(Some(Ok(Work::Read(job)))) => self.queue_read(Unread::Short(job)).await,
+            Ok(Some(Ok(Work::LongRead(job)))) => self.queue_read(Unread::Long(job)).await,
+            Ok(Some(Ok(Work::Search(job)))) => self.queue_read(Unread::Search(job)).await,
             Ok(Some(Ok(Work::Awaited(awaited)))) => {
                 Ok(Outcome::Awaited(awaited, Arc::clone(server)))
             }
@@ -187,7 +187,7 @@ impl Caller<'_> {
         let place = subscriptions.open()?;
         let answer = feed::subscribed(self.server, place.name.clone(), cursor.clone());
         let follower = Follower::new(self.server, place, filter, cursor.seq);
-        let read = Read::queue(self.server, self.allowance, Unread::ByReader(answer)).await?;
+        let read = Read::queue(self.server, self.allowance, Unread::Short(answer)).await?;
         Ok(Outcome::Follow(read, follower))
     }
 
@@ -321,23 +321,21 @@ impl Read {
     async fn queue(server: &Arc<Server>, allowance: &Arc<Allowance>, read: Unread) -> Result<Self> {
         let of = Arc::clone(allowance);
         let pending = match read {
-            Unread::ByReader(job) => PendingOutcome::Read(
+            Unread::Short(job) => PendingOutcome::Read(
                 server
                     .store
-                    .queue_read(move |tx| carry_out(job, &of, Unread::ByReader, |job| job(tx)))
+                    .queue_read(move |tx| carry_out(job, &of, Unread::Short, |job| job(tx)))
                     .await?,
             ),
-            Unread::ByLongReader(job) => PendingOutcome::Read(
+            Unread::Long(job) => PendingOutcome::Read(
                 server
                     .store
-                    .queue_long_read(move |tx| {
-                        carry_out(job, &of, Unread::ByLongReader, |job| job(tx))
-                    })
+                    .queue_long_read(move |tx| carry_out(job, &of, Unread::Long, |job| job(tx)))
                     .await?,
             ),
-            Unread::BySearch(job) => {
+            Unread::Search(job) => {
                 PendingOutcome::Search(server.search.queue(move |searcher| {
-                    carry_out(job, &of, Unread::BySearch, |job| job(searcher))
+                    carry_out(job, &of, Unread::Search, |job| job(searcher))
                 })?)
             }
         };
@@ -398,7 +396,7 @@ async fn awaited_result(
     allowance: &Arc<Allowance>,
 ) -> Result<Charged> {
     let job = awaited.await?;
-    Read::queue(server, allowance, Unread::ByReader(job)).await?.result().await
+    Read::queue(server, allowance, Unread::Short(job)).await?.result().await
 }
 
 /// Returns the reply that carries an error.

@@ -410,6 +410,9 @@ fn files_of(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// What happens to a file, in a word and as it is done.
+type Damage = (&'static str, fn(&Path));
+
 /// Every file of the index is damaged in every way, one after another.
 #[test]
 fn a_damaged_index_is_built_anew() {
@@ -429,7 +432,7 @@ fn a_damaged_index_is_built_anew() {
     }
     let count = files_of(&index).len();
     assert!(count >= 4, "{:?}", files_of(&index));
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [Damage; 4] = [
         ("gone", |path| std::fs::remove_file(path).expect("a file")),
         ("cut", |path| {
             let file = std::fs::File::options().write(true).open(path).expect("a file");
