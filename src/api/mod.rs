@@ -6,6 +6,7 @@
 pub mod check;
 pub mod edit;
 pub mod error_kind;
+pub mod file;
 pub mod history;
 pub mod message;
 pub mod openrpc;
@@ -105,6 +106,10 @@ macro_rules! for_each_method {
             $crate::api::settings::Get,
             $crate::api::settings::List,
             $crate::api::settings::Delete,
+            $crate::api::file::Touch,
+            $crate::api::file::Get,
+            $crate::api::file::List,
+            $crate::api::file::Remove,
             $crate::api::session::Start,
             $crate::api::session::Update,
             $crate::api::message::Append,
@@ -120,6 +125,7 @@ macro_rules! for_each_method {
             $crate::api::session::List,
             $crate::api::session::Clear,
             $crate::api::session::Delete,
+            $crate::api::project::Relocate,
             $crate::api::project::Remove,
             $crate::api::system::Check,
             $crate::api::system::Status,

@@ -2,6 +2,8 @@
 
 pub mod change;
 pub mod cursor;
+pub mod file_path;
+pub mod git;
 mod hex;
 pub mod id;
 pub mod json;
@@ -9,13 +11,17 @@ pub mod limits;
 mod merge;
 pub mod path;
 pub mod record;
+pub mod sighting;
 pub mod time;
 
 pub use change::{Change, FeedCursor, FeedId, Seq, Topic};
 pub use cursor::{Cursor, ListTag};
+pub use file_path::FilePath;
+pub use git::{GitRemote, RootCommit};
 pub use hex::hex;
 pub use id::{EditId, MessageId, ProjectId, SessionId};
 pub use json::{Json, JsonObject};
 pub use path::FolderPath;
-pub use record::{Edit, EditKind, Message, Project, Role, Session, SessionSummary, Setting};
+pub use record::{Edit, EditKind, File, Message, Project, Role, Session, SessionSummary, Setting};
+pub use sighting::{Sighting, Sightings};
 pub use time::Millis;

@@ -8,14 +8,19 @@ use serde::de::DeserializeOwned;
 use super::Server;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
-use crate::model::Json;
 use crate::model::json::half_pair_in;
+use crate::model::{Json, Sightings};
 use crate::store::{self, ReadTx, WriteTx};
 
 /// A read with its params bound; gives the result's JSON.
 pub type ReadJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<String> + Send>;
 /// A write with its params bound; gives the result's JSON. May run twice.
 pub type WriteJob = Box<dyn Fn(&mut WriteTx<'_>) -> Result<String> + Send>;
+
+/// A read that tells the folders to look at before a write.
+pub type FoldersJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<Vec<String>> + Send>;
+/// Gives the write for what was seen of them.
+pub type SeenJob = Box<dyn FnOnce(Sightings) -> WriteJob + Send>;
 
 /// What a call comes to once its params are read.
 pub enum Work {
@@ -27,6 +32,8 @@ pub enum Work {
     LongRead(ReadJob),
     /// A write.
     Write(WriteJob),
+    /// A write for which folders are looked at first.
+    WriteSeen(FoldersJob, SeenJob),
 }
 
 type Handler = Box<dyn Fn(&Arc<Server>, &str) -> Result<Work> + Send + Sync>;
@@ -60,12 +67,20 @@ impl Methods {
             Ok(api::settings::DeletedSetting { deleted: store::settings::delete(tx, params)? })
         });
 
-        methods.write::<api::project::Open>(store::projects::open);
+        methods.add::<api::project::Open>(|_, params| Ok(open_project(params)));
         methods.read::<api::project::Get>(|tx, params| store::projects::get(tx, &params.id));
         methods.read::<api::project::List>(store::projects::list);
         methods.write::<api::project::Update>(store::projects::update);
+        methods.write::<api::project::Relocate>(store::places::relocate);
         methods.write::<api::project::Remove>(|tx, params| {
             Ok(api::project::Removed { removed: store::projects::remove(tx, &params.id)? })
+        });
+
+        methods.write::<api::file::Touch>(store::files::touch);
+        methods.read::<api::file::Get>(store::files::get);
+        methods.read::<api::file::List>(store::files::list);
+        methods.write::<api::file::Remove>(|tx, params| {
+            Ok(api::file::RemovedFile { removed: store::files::remove(tx, params)? })
         });
 
         methods.write::<api::session::Start>(store::sessions::start);
@@ -244,6 +259,16 @@ fn shutdown(server: &Server) -> api::system::Stopping {
     tracing::info!("a client asked the daemon to stop");
     server.stop();
     api::system::Stopping { stopping: true }
+}
+
+/// Opening a project takes a look at the folders of those that may have moved, which must not hold up
+/// the writer.
+fn open_project(params: api::project::OpenParams) -> Work {
+    let asked = params.clone();
+    Work::WriteSeen(
+        Box::new(move |tx| store::places::folders_to_see(tx, &asked)),
+        Box::new(move |seen| Box::new(move |tx| encode(&store::places::open(tx, &params, &seen)?))),
+    )
 }
 
 fn status(server: Arc<Server>) -> Work {

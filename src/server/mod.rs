@@ -4,6 +4,7 @@ pub mod allowance;
 mod connection;
 mod conversation;
 pub mod dispatch;
+mod folders;
 pub mod framing;
 mod http;
 pub mod methods;

@@ -11,8 +11,8 @@ use aetherd::config::EngineKind;
 use aetherd::edit;
 use aetherd::error::{Error, Misfit, MisfitPart, Result};
 use aetherd::model::limits::{MAX_CONTENT_BYTES, MAX_REPLAY_EDITS};
-use aetherd::model::{Edit, EditId, EditKind, ProjectId, SessionId};
-use aetherd::store::{Store, edits, projects, replay, sessions};
+use aetherd::model::{Edit, EditId, EditKind, ProjectId, SessionId, Sightings};
+use aetherd::store::{Store, edits, places, replay, sessions};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -189,10 +189,9 @@ async fn open_project(store: &Store, id: &str) {
     let params = project::OpenParams {
         path: format!("/{id}"),
         id: ProjectId::parse(id).ok(),
-        name: None,
-        metadata: None,
+        ..Default::default()
     };
-    store.write(move |tx| projects::open(tx, &params)).await.expect("opens");
+    store.write(move |tx| places::open(tx, &params, &Sightings::default())).await.expect("opens");
 }
 
 fn params(id: &str, session: &str, file_path: &str, diff: &str) -> RecordParams {

@@ -6,6 +6,7 @@
 mod adopt;
 mod changes;
 mod edits;
+mod places;
 pub(super) mod recognise;
 
 use super::StoreOptions;
@@ -14,7 +15,7 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 3;
+pub const CURRENT_VERSION: i64 = 4;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
@@ -27,11 +28,13 @@ struct Step {
 pub(super) const FOUNDATION: &str = include_str!("0001_foundation.sql");
 pub(super) const EDITS: &str = include_str!("0002_edits.sql");
 const CHANGES: &str = include_str!("0003_changes.sql");
+pub(super) const PLACES: &str = include_str!("0004_places.sql");
 
 const STEPS: &[Step] = &[
     Step { version: 1, sql: FOUNDATION, run: run_script },
     Step { version: 2, sql: EDITS, run: edits::run },
     Step { version: 3, sql: CHANGES, run: changes::run },
+    Step { version: 4, sql: PLACES, run: places::run },
 ];
 
 /// Brings the database to the current version.
