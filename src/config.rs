@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::model::Millis;
 use crate::paths::Paths;
 
 /// Which storage engine holds the database.
@@ -26,6 +27,26 @@ impl FromStr for EngineKind {
     }
 }
 
+/// How much the change feed keeps. What passes either limit goes, all but the newest change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedPolicy {
+    /// Changes at most.
+    pub max_changes: u32,
+    /// The age at most, in milliseconds.
+    pub max_age: Millis,
+}
+
+impl FeedPolicy {
+    /// Milliseconds of a day.
+    pub const DAY: Millis = 24 * 60 * 60 * 1000;
+}
+
+impl Default for FeedPolicy {
+    fn default() -> Self {
+        Self { max_changes: 200_000, max_age: 7 * Self::DAY }
+    }
+}
+
 /// What a daemon needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -35,11 +56,13 @@ pub struct Config {
     pub engine: EngineKind,
     /// Reader threads.
     pub readers: usize,
+    /// How much the change feed keeps; `None` writes none, for measuring what it costs.
+    pub feed: Option<FeedPolicy>,
 }
 
 impl Config {
     /// Returns the default configuration for these paths.
     pub fn new(paths: Paths) -> Self {
-        Self { paths, engine: EngineKind::default(), readers: 2 }
+        Self { paths, engine: EngineKind::default(), readers: 2, feed: Some(FeedPolicy::default()) }
     }
 }

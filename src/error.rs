@@ -47,6 +47,17 @@ pub enum Error {
         /// What is stored.
         actual: i64,
     },
+    /// The feed no longer has what followed a cursor.
+    #[error(
+        "the change feed no longer has all that followed this cursor, or it is of another \
+         database: read anew what you show, then go on from data.cursor"
+    )]
+    Expired {
+        /// The place behind the newest change.
+        cursor: String,
+        /// The place in front of the oldest change that is kept.
+        oldest: String,
+    },
     /// Something is larger than its limit.
     #[error("{field} is {actual} bytes; the limit is {limit}")]
     TooLarge {

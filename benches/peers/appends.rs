@@ -15,7 +15,7 @@ use crate::peer::Peer;
 use crate::report::{Row, Target};
 
 /// Clients that append at one time.
-const CLIENTS: usize = 16;
+pub(crate) const CLIENTS: usize = 16;
 /// Appends in flight of the client that pipelines: as many as the daemon takes.
 const IN_FLIGHT: usize = 64;
 
@@ -144,7 +144,7 @@ fn many_clients(options: &Options, daemon: &Daemon, database: &Path, sessions: &
 }
 
 /// Returns how many appends a second these sides make together, each on a thread of its own.
-fn at_one_time<T: Send>(
+pub(crate) fn at_one_time<T: Send>(
     sides: &mut [T],
     count_each: usize,
     work: impl Fn(&mut T) + Sync,
@@ -158,7 +158,8 @@ fn at_one_time<T: Send>(
     })
 }
 
-fn requests(session: &str, count: usize) -> Vec<Request> {
+/// Returns appends to a session.
+pub(crate) fn requests(session: &str, count: usize) -> Vec<Request> {
     (0..count)
         .map(|at| {
             let params = json!({

@@ -77,6 +77,13 @@ impl Client {
         }
     }
 
+    /// Waits for one notification.
+    pub(crate) fn notified(&mut self) {
+        self.reply.clear();
+        self.reader.read_until(b'\n', &mut self.reply).expect("the daemon notifies");
+        assert!(find(&self.reply, b"\"method\":\"events.event\"").is_some(), "an event");
+    }
+
     fn send(&mut self, bytes: &[u8]) {
         self.reader.get_mut().write_all(bytes).expect("the daemon reads");
     }

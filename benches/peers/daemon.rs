@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aetherd::config::Config;
+use aetherd::paths::{Environment, Paths};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -14,6 +16,19 @@ use crate::client::{Client, Request};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two attempts to connect.
 const PAUSE: Duration = Duration::from_micros(200);
+
+/// Serves a home without the feed until the process is told to stop.
+pub(crate) fn serve_without_feed(home: &Path) {
+    let environment = Environment { home: Some(home.to_owned()), ..Environment::default() };
+    let paths = Paths::resolve(&environment).expect("the bench's folder is a home");
+    let config = Config { feed: None, ..Config::new(paths) };
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(aetherd::daemon::serve(&config))
+        .expect("the daemon ends well");
+}
 
 /// A running daemon; stopped the hard way where it was not stopped.
 pub(crate) struct Daemon {
@@ -25,17 +40,24 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a daemon on a home, which may be empty, and waits for its first answer.
     pub(crate) fn start(home: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+        command.arg("serve").arg("--home").arg(home);
+        Self::start_command(home, command)
+    }
+
+    /// Starts one that writes no change feed and has no search index, which this very program is then.
+    pub(crate) fn start_without_feed(home: &Path) -> Self {
+        let own = std::env::current_exe().expect("a program knows its path");
+        let mut command = Command::new(own);
+        command.arg("--bench").arg("--serve-without-feed").arg(home);
+        Self::start_command(home, command)
+    }
+
+    fn start_command(home: &Path, mut command: Command) -> Self {
         std::fs::create_dir_all(home).expect("the bench's folder is writable");
         let log = File::create(home.join("bench.log")).expect("the bench's folder is writable");
         let ping = Request::new(1, "system.ping", &json!({}));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
-        command
-            .arg("serve")
-            .arg("--home")
-            .arg(home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
         let child = command.spawn().expect("the daemon's binary is built");
         let mut daemon = Self { child, home: home.to_owned(), first_answer: Duration::ZERO };

@@ -10,6 +10,7 @@ mod client;
 mod corpus;
 mod daemon;
 mod echo;
+mod feed;
 mod ide_files;
 mod machine;
 mod measure;
@@ -37,6 +38,9 @@ fn main() {
         println!("nothing measured; use `cargo bench --bench peers`");
         return;
     }
+    if let Some(home) = &options.serve_without_feed {
+        return daemon::serve_without_feed(home);
+    }
     std::fs::create_dir_all(FOLDER).expect("the build's folder is writable");
     let folder = tempfile::Builder::new()
         .prefix("peers-")
@@ -60,6 +64,10 @@ fn measure_all(options: &Options, folder: &Path) -> Vec<Row> {
     if options.wants(&appends::NAMES) {
         eprintln!("appending");
         appends::run(options, folder, &mut rows);
+    }
+    if options.wants(&feed::NAMES) {
+        eprintln!("following the change feed");
+        feed::run(options, folder, &mut rows);
     }
     if options.wants(&reads::NAMES) || options.wants(&million::NAMES) {
         eprintln!("storing the small corpus");

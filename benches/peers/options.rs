@@ -1,5 +1,7 @@
 //! What the command line asks for, and how much work that is.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 /// Compares the daemon with the storage an application would otherwise embed.
@@ -15,6 +17,9 @@ pub(crate) struct Options {
     /// Rounds of each comparison; the figures are medians over them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..))]
     pub(crate) rounds: u16,
+    /// Be the daemon of this home, without change feed and search.
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub(crate) serve_without_feed: Option<PathBuf>,
     /// Passed by `cargo bench`; without it nothing is measured.
     #[arg(long, hide = true)]
     pub(crate) bench: bool,

@@ -54,6 +54,8 @@ error_kinds! {
     NotFound = "not_found", 1404, retryable false;
     /// The write contradicts what is stored.
     Conflict = "conflict", 1409, retryable false;
+    /// The change feed no longer has what followed the cursor; `data.cursor` is where to start again.
+    Expired = "expired", 1410, retryable false;
     /// What the client expected is not so; `data.expected` and `data.actual` tell.
     PreconditionFailed = "precondition_failed", 1412, retryable false;
     /// A frame, a text or a batch is over its limit; `data.limit` tells it.
@@ -74,6 +76,7 @@ impl From<&Error> for ErrorKind {
             Error::InvalidParams { .. } => Self::InvalidParams,
             Error::NotFound { .. } => Self::NotFound,
             Error::Conflict { .. } | Error::Misfit(_) => Self::Conflict,
+            Error::Expired { .. } => Self::Expired,
             Error::PreconditionFailed { .. } => Self::PreconditionFailed,
             Error::TooLarge { .. } => Self::TooLarge,
             Error::Overloaded { .. } => Self::Overloaded,

@@ -8,7 +8,7 @@ use super::method;
 use super::page::{Paged, paged};
 use crate::error::{Error, Result};
 use crate::model::limits::{MAX_PAGE_BYTES, MAX_PAGE_ITEMS};
-use crate::model::{Cursor, Message, SessionId};
+use crate::model::{Cursor, Message, SessionId, Summary};
 
 /// Params of `history.recent`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +20,8 @@ pub struct RecentParams {
     #[serde(default = "check::default_page_items")]
     #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
     pub limit: u32,
-    /// Bytes of content, code excerpts and metadata at most, for a prompt's budget.
+    /// Bytes of content, code excerpts, metadata, the lists of attachments (not the attachments) and
+    /// the summary at most, for a prompt's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = MAX_PAGE_BYTES))]
     pub max_bytes: Option<u64>,
@@ -42,6 +43,8 @@ pub struct RecentMessages {
     pub messages: Vec<Message>,
     /// True where older messages exist that did not fit.
     pub has_more: bool,
+    /// What stands for the messages that `session.compact` took out; null where there is none.
+    pub summary: Option<Summary>,
 }
 
 /// Which end a page starts from.
@@ -71,6 +74,9 @@ pub struct PageParams {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
+    /// Also the messages that `session.compact` took out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_compacted: bool,
 }
 
 paged!(PageParams, Page);
@@ -88,21 +94,27 @@ pub struct MessagePage {
     pub messages: Vec<Message>,
     /// Where the next page starts; null on the last.
     pub next_cursor: Option<Cursor>,
+    /// What stands for the messages that `session.compact` took out, the same on every page; null
+    /// where there is none.
+    pub summary: Option<Summary>,
 }
 
 method! {
     /// Gives the newest messages of a session, oldest first: what a model's next prompt is made of.
     ///
-    /// It stops before the message that would pass `max_bytes`, but always gives the newest one.
+    /// It stops before the message that would pass `max_bytes`, but always gives the newest one. The
+    /// summary, which a prompt has in front of the messages, is counted first and given whole.
     Recent = "history.recent", Read, RecentParams => RecentMessages,
     errors: [NotFound],
     example: r#"{"session_id": "ses-1", "limit": 1}"# => r#"{
         "messages": [{
             "id": "msg-3", "session_id": "ses-1", "index_in_session": 2, "role": "tool",
             "content": "export const total = 0;", "code_excerpt": null, "metadata": null,
-            "created_at": 1764000000000, "updated_at": null
+            "attachments": [], "created_at": 1764000000000, "updated_at": null, "origin_id": null,
+            "compacted": false
         }],
-        "has_more": true
+        "has_more": true,
+        "summary": null
     }"#,
 }
 
@@ -117,8 +129,14 @@ method! {
         "messages": [{
             "id": "msg-1", "session_id": "ses-1", "index_in_session": 0, "role": "user",
             "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
-            "created_at": 1764000000000, "updated_at": null
+            "attachments": [{
+                "hash": "4c4b6a3be1314ab86138bef4314dde022e600960d8689a2c8f8631802d20dab6",
+                "mime": "image/png", "name": "total.png", "size": 8
+            }],
+            "created_at": 1764000000000, "updated_at": null, "origin_id": null,
+            "compacted": false
         }],
-        "next_cursor": "0477ee18.0."
+        "next_cursor": "0477ee18.0.",
+        "summary": null
     }"#,
 }

@@ -3,10 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attachment::{AttachmentRef, check_refs};
 use super::check::{self, Check};
 use super::method;
 use crate::error::Result;
-use crate::model::limits::{MAX_APPEND_MANY, MAX_CONTENT_BYTES, MAX_TIME, MIN_TIME};
+use crate::model::limits::{
+    MAX_APPEND_MANY, MAX_CONTENT_BYTES, MAX_MESSAGE_ATTACHMENTS, MAX_TIME, MIN_TIME,
+};
 use crate::model::{JsonObject, Message, MessageId, Millis, Role, SessionId};
 
 /// Params of `message.append`.
@@ -28,6 +31,10 @@ pub struct AppendParams {
     /// Free data of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonObject>,
+    /// What is attached to it: hashes of attachments that were put, or objects with more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_MESSAGE_ATTACHMENTS))]
+    pub attachments: Vec<AttachmentRef>,
     /// The index the message must get; `precondition_failed` where it would get another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_index: Option<i64>,
@@ -40,6 +47,7 @@ pub struct AppendParams {
 impl Check for AppendParams {
     fn check(&self) -> Result<()> {
         check_texts("", &self.content, self.code_excerpt.as_ref(), self.metadata.as_ref())?;
+        check_refs("", &self.attachments)?;
         check::optional_time("created_at", self.created_at)
     }
 }
@@ -72,6 +80,10 @@ pub struct NewMessage {
     /// Free data of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonObject>,
+    /// What is attached to it: hashes of attachments that were put, or objects with more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_MESSAGE_ATTACHMENTS))]
+    pub attachments: Vec<AttachmentRef>,
     /// When it was said; now unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
@@ -95,13 +107,15 @@ impl Check for AppendManyParams {
     fn check(&self) -> Result<()> {
         check::count("messages", self.messages.len(), MAX_APPEND_MANY)?;
         for (at, message) in self.messages.iter().enumerate() {
+            let prefix = format!("messages[{at}].");
             check_texts(
-                &format!("messages[{at}]."),
+                &prefix,
                 &message.content,
                 message.code_excerpt.as_ref(),
                 message.metadata.as_ref(),
             )?;
-            check::optional_time(&format!("messages[{at}].created_at"), message.created_at)?;
+            check_refs(&prefix, &message.attachments)?;
+            check::optional_time(&format!("{prefix}created_at"), message.created_at)?;
         }
         Ok(())
     }
@@ -165,13 +179,22 @@ pub struct UpdateParams {
         skip_serializing_if = "Option::is_none"
     )]
     pub metadata: Option<Option<JsonObject>>,
+    /// What is attached to it from now on, all of it.
+    #[serde(
+        default,
+        deserialize_with = "check::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Vec<AttachmentRef>", length(max = MAX_MESSAGE_ATTACHMENTS))]
+    pub attachments: Option<Vec<AttachmentRef>>,
 }
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
         let content = self.content.as_deref().unwrap_or_default();
         let code_excerpt = self.code_excerpt.as_ref().and_then(Option::as_ref);
-        check_texts("", content, code_excerpt, self.metadata.as_ref().and_then(Option::as_ref))
+        check_texts("", content, code_excerpt, self.metadata.as_ref().and_then(Option::as_ref))?;
+        check_refs("", self.attachments.as_deref().unwrap_or_default())
     }
 }
 
@@ -179,16 +202,23 @@ method! {
     /// Appends one message to a session. The answer comes after it is on the disk.
     ///
     /// With an `id` the call can be retried: the same id with the same content as was first sent
-    /// gives the stored message, as it is now, with other content `conflict`.
+    /// gives the stored message, as it is now, with other content `conflict`. An attachment that is
+    /// not there is `invalid_params` with its place in `data.field`: put it first.
     Append = "message.append", Write, AppendParams => Message,
     errors: [NotFound, Conflict, PreconditionFailed, TooLarge],
     example: r#"{
         "id": "msg-1", "session_id": "ses-1", "role": "user", "content": "Why is the total wrong?",
+        "attachments": ["4c4b6a3be1314ab86138bef4314dde022e600960d8689a2c8f8631802d20dab6"],
         "expected_index": 0
     }"# => r#"{
         "id": "msg-1", "session_id": "ses-1", "index_in_session": 0, "role": "user",
         "content": "Why is the total wrong?", "code_excerpt": null, "metadata": null,
-        "created_at": 1764000000000, "updated_at": null
+        "attachments": [{
+            "hash": "4c4b6a3be1314ab86138bef4314dde022e600960d8689a2c8f8631802d20dab6",
+            "mime": "image/png", "name": "total.png", "size": 8
+        }],
+        "created_at": 1764000000000, "updated_at": null, "origin_id": null,
+        "compacted": false
     }"#,
 }
 
@@ -214,6 +244,7 @@ method! {
 method! {
     /// Patches one message, such as its tool calls while they run.
     ///
+    /// `attachments` replaces the whole list; it is empty where nothing is attached any more.
     /// `updated_at` stays where nothing changes.
     Update = "message.update", Write, UpdateParams => Message,
     errors: [NotFound, TooLarge],
@@ -224,7 +255,8 @@ method! {
         "id": "msg-2", "session_id": "ses-1", "index_in_session": 1, "role": "assistant",
         "content": "Looking at cart.ts.", "code_excerpt": null,
         "metadata": {"tool_calls": [{"id": "t1", "name": "read_file", "status": "success"}]},
-        "created_at": 1764000000000, "updated_at": 1764000000000
+        "attachments": [], "created_at": 1764000000000, "updated_at": 1764000000000, "origin_id": null,
+        "compacted": false
     }"#,
 }
 
@@ -235,6 +267,7 @@ method! {
     example: r#"{"id": "msg-3"}"# => r#"{
         "id": "msg-3", "session_id": "ses-1", "index_in_session": 2, "role": "tool",
         "content": "export const total = 0;", "code_excerpt": null, "metadata": null,
-        "created_at": 1764000000000, "updated_at": null
+        "attachments": [], "created_at": 1764000000000, "updated_at": null, "origin_id": null,
+        "compacted": false
     }"#,
 }

@@ -3,9 +3,11 @@
 //! A method is a type. The OpenRPC document, the dispatcher, the Rust client and the command line
 //! follow from it; `proto/openrpc.json` is the golden copy.
 
+pub mod attachment;
 pub mod check;
 pub mod edit;
 pub mod error_kind;
+pub mod events;
 pub mod file;
 pub mod history;
 pub mod message;
@@ -112,6 +114,8 @@ macro_rules! for_each_method {
             $crate::api::file::Remove,
             $crate::api::session::Start,
             $crate::api::session::Update,
+            $crate::api::attachment::Put,
+            $crate::api::attachment::Get,
             $crate::api::message::Append,
             $crate::api::message::AppendMany,
             $crate::api::message::Update,
@@ -121,10 +125,17 @@ macro_rules! for_each_method {
             $crate::api::edit::Record,
             $crate::api::edit::List,
             $crate::api::edit::Replay,
+            $crate::api::events::Since,
+            $crate::api::events::Subscribe,
+            $crate::api::events::Unsubscribe,
             $crate::api::session::Get,
             $crate::api::session::List,
+            $crate::api::session::Fork,
+            $crate::api::session::Ancestors,
+            $crate::api::session::Compact,
             $crate::api::session::Clear,
             $crate::api::session::Delete,
+            $crate::api::session::Restore,
             $crate::api::project::Relocate,
             $crate::api::project::Remove,
             $crate::api::system::Check,

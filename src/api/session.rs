@@ -1,12 +1,20 @@
 //! `session.*`: conversations with the agent.
 
+mod compact;
+mod fork;
+mod trash;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use compact::{Clear, ClearParams, Compact, CompactParams};
+pub use fork::{Ancestors, AncestorsPage, Fork, ForkParams};
+pub use trash::{Delete, DeleteParams, DeletedSession, Restore};
 
 use super::check::{self, Check};
 use super::method;
 use super::page::{Paged, paged};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_ITEMS, MAX_TIME, MIN_TIME};
 use crate::model::{Cursor, JsonObject, Millis, ProjectId, Session, SessionId, SessionSummary};
 
@@ -82,6 +90,16 @@ pub struct ListParams {
     /// Only those of this kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Only those that came from this one, its forks among them, the last started first; without
+    /// `project_id` and `kind`. It may be purged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<SessionId>,
+    /// Those that are archived instead of those that are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
+    /// Those in the trash, archived or not, instead of those outside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// How many at most.
     #[serde(default = "check::default_page_items")]
     #[schemars(range(min = 1, max = MAX_PAGE_ITEMS))]
@@ -96,6 +114,12 @@ paged!(ListParams, List);
 impl Check for ListParams {
     fn check(&self) -> Result<()> {
         check::optional_size("kind", self.kind.as_ref(), MAX_NAME_BYTES)?;
+        if self.parent_id.is_some() && (self.project_id.is_some() || self.kind.is_some()) {
+            return Err(Error::invalid("parent_id", "stands without `project_id` and `kind`"));
+        }
+        if self.archived && self.deleted {
+            return Err(Error::invalid("archived", "is false or absent where `deleted` is true"));
+        }
         self.check_page()
     }
 }
@@ -103,7 +127,7 @@ impl Check for ListParams {
 /// A page of sessions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionPage {
-    /// The sessions, newest activity first.
+    /// The sessions, newest activity first; those of a parent, the last started first.
     pub sessions: Vec<SessionSummary>,
     /// Where the next page starts; null on the last.
     pub next_cursor: Option<Cursor>,
@@ -157,44 +181,29 @@ pub struct UpdateParams {
         skip_serializing_if = "Option::is_none"
     )]
     pub metadata: Option<Option<JsonObject>>,
+    /// Whether it is in the archive: off the usual list, and else as any other.
+    #[serde(
+        default,
+        deserialize_with = "check::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "bool")]
+    pub archived: Option<bool>,
 }
 
 impl Check for UpdateParams {
     fn check(&self) -> Result<()> {
-        let text = |field: &'static str, value: &Option<Option<String>>, limit| {
-            check::optional_size(field, value.as_ref().and_then(Option::as_ref), limit)
-        };
-        text("title", &self.title, MAX_NAME_BYTES * 8)?;
-        text("description", &self.description, MAX_CONTENT_BYTES)?;
-        text("model", &self.model, MAX_NAME_BYTES)?;
-        text("system_prompt", &self.system_prompt, MAX_CONTENT_BYTES)?;
+        nullable_size("title", self.title.as_ref(), MAX_NAME_BYTES * 8)?;
+        nullable_size("description", self.description.as_ref(), MAX_CONTENT_BYTES)?;
+        nullable_size("model", self.model.as_ref(), MAX_NAME_BYTES)?;
+        nullable_size("system_prompt", self.system_prompt.as_ref(), MAX_CONTENT_BYTES)?;
         check::metadata("metadata", self.metadata.as_ref().and_then(Option::as_ref))
     }
 }
 
-/// Params of `session.clear`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClearParams {
-    /// The session.
-    pub id: SessionId,
-    /// How many of the messages that its history shows now stay, from the first on: 1 keeps the
-    /// system prompt the IDE puts there.
-    #[serde(default)]
-    pub keep_first: u32,
-    /// The session's next index; `precondition_failed` where it is another, unless this very call
-    /// was carried out before. With it the call can be retried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_next_index: Option<i64>,
-}
-
-impl Check for ClearParams {}
-
-/// What `session.delete` answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DeletedSession {
-    /// True where the session was outside the trash until now.
-    pub deleted: bool,
+/// Checks the size of a text that may be absent or null.
+fn nullable_size(field: &str, text: Option<&Option<String>>, limit: usize) -> Result<()> {
+    check::optional_size(field, text.and_then(Option::as_ref), limit)
 }
 
 method! {
@@ -210,9 +219,10 @@ method! {
     }"# => r#"{
         "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "New Chat",
         "description": null, "model": "gemini-flash-latest", "system_prompt": "You are Rainy.",
-        "parent_id": null, "metadata": null, "message_count": 0, "next_index": 0,
+        "parent_id": null, "forked_at_index": null, "metadata": null, "message_count": 0,
+        "compacted_count": 0, "next_index": 0,
         "first_message_at": null, "last_message_at": null,
-        "created_at": 1764000000000, "updated_at": 1764000000000
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
     }"#,
 }
 
@@ -223,30 +233,34 @@ method! {
     example: r#"{"id": "ses-1"}"# => r#"{
         "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
         "description": null, "model": "gemini-flash-latest", "system_prompt": "You are Rainy.",
-        "parent_id": null, "metadata": {"pinned": true}, "message_count": 3, "next_index": 3,
+        "parent_id": null, "forked_at_index": null, "metadata": {"pinned": true},
+        "message_count": 3, "compacted_count": 0, "next_index": 3,
         "first_message_at": 1764000000000, "last_message_at": 1764000000000,
-        "created_at": 1764000000000, "updated_at": 1764000000000
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
     }"#,
 }
 
 method! {
     /// Lists sessions, newest activity first, without reading their messages.
+    ///
+    /// Each is on one of three lists: the usual one, the archive (`archived`) or the trash (`deleted`).
     List = "session.list", Read, ListParams => SessionPage,
     errors: [TooLarge],
     example: r#"{"project_id": "prj-1", "kind": "chat"}"# => r#"{
         "sessions": [{
             "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
             "description": null, "model": "gemini-flash-latest", "parent_id": null,
-            "message_count": 3,
+            "forked_at_index": null, "message_count": 3, "compacted_count": 0,
             "first_message_at": 1764000000000, "last_message_at": 1764000000000,
-            "created_at": 1764000000000, "activity_at": 1764000000000
+            "created_at": 1764000000000, "activity_at": 1764000000000,
+            "archived_at": null, "deleted_at": null
         }],
         "next_cursor": null
     }"#,
 }
 
 method! {
-    /// Changes a session's own fields; the order of the list stays.
+    /// Changes a session's own fields, archives it or takes it out again; the order of the list stays.
     ///
     /// `updated_at` stays where nothing changes.
     Update = "session.update", Write, UpdateParams => Session,
@@ -254,33 +268,9 @@ method! {
     example: r#"{"id": "ses-1", "title": "Checkout bug", "metadata": {"pinned": true}}"# => r#"{
         "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
         "description": null, "model": "gemini-flash-latest", "system_prompt": "You are Rainy.",
-        "parent_id": null, "metadata": {"pinned": true}, "message_count": 0, "next_index": 0,
+        "parent_id": null, "forked_at_index": null, "metadata": {"pinned": true},
+        "message_count": 0, "compacted_count": 0, "next_index": 0,
         "first_message_at": null, "last_message_at": null,
-        "created_at": 1764000000000, "updated_at": 1764000000000
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
     }"#,
-}
-
-method! {
-    /// Starts the conversation over: its history shows only the first messages, as many as are kept.
-    ///
-    /// Nothing is erased: the messages stay in the database and readable by `message.get`, and
-    /// the next index goes on. What is hidden stays hidden: a second clear keeps the first of the
-    /// messages that are shown then, those kept before and those said since. Without
-    /// `expected_next_index` a retry also hides what was appended in between; with it, it does not.
-    Clear = "session.clear", Write, ClearParams => Session,
-    errors: [NotFound, PreconditionFailed],
-    example: r#"{"id": "ses-1", "keep_first": 1, "expected_next_index": 3}"# => r#"{
-        "id": "ses-1", "project_id": "prj-1", "kind": "chat", "title": "Checkout bug",
-        "description": null, "model": "gemini-flash-latest", "system_prompt": "You are Rainy.",
-        "parent_id": null, "metadata": {"pinned": true}, "message_count": 1, "next_index": 3,
-        "first_message_at": 1764000000000, "last_message_at": 1764000000000,
-        "created_at": 1764000000000, "updated_at": 1764000000000
-    }"#,
-}
-
-method! {
-    /// Moves a session to the trash: no method shows it or its messages any more, nothing is erased.
-    Delete = "session.delete", Write, IdParams => DeletedSession,
-    errors: [NotFound],
-    example: r#"{"id": "ses-1"}"# => r#"{"deleted": true}"#,
 }

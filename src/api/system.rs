@@ -51,6 +51,10 @@ pub struct Limits {
     pub page_bytes: u64,
     /// Messages in one `message.append_many`.
     pub append_many: u64,
+    /// Bytes of one attachment, before base64.
+    pub attachment_bytes: u64,
+    /// Attachments of one message.
+    pub message_attachments: u64,
 }
 
 /// Where the daemon keeps its things.
@@ -149,6 +153,10 @@ pub struct StoredCounts {
     pub messages: i64,
     /// Settings of all scopes.
     pub settings: i64,
+    /// Attachments, also those that no message refers to yet, or any more.
+    pub attachments: i64,
+    /// Their bytes.
+    pub attachment_bytes: i64,
 }
 
 /// What `system.check` answers.
@@ -180,7 +188,8 @@ method! {
         "limits": {
             "frame_bytes": 16777216, "content_bytes": 8388608, "batch_calls": 100,
             "connections": 256, "in_flight_calls": 64, "outbound_bytes": 33554432,
-            "page_items": 1000, "page_bytes": 16777216, "append_many": 1000
+            "page_items": 1000, "page_bytes": 16777216, "append_many": 1000,
+            "attachment_bytes": 8388608, "message_attachments": 32
         },
         "paths": {
             "home": "/home/me/.rainy-aether",
@@ -207,7 +216,7 @@ method! {
     example: r#"{}"# => r#"{
         "version": "0.1.0", "protocol": 1, "pid": 4242,
         "instance_id": "0193b3c8-0000-7000-8000-000000000000",
-        "started_at": 1764000000000, "engine": "turso", "schema_version": 2,
+        "started_at": 1764000000000, "engine": "turso", "schema_version": 4,
         "paths": {
             "home": "/home/me/.rainy-aether",
             "database": "/home/me/.rainy-aether/ide.db",
@@ -215,7 +224,10 @@ method! {
         },
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
         "database_bytes": 4096, "wal_bytes": 65536,
-        "stored": {"projects": 0, "files": 0, "sessions": 0, "messages": 0, "settings": 2}
+        "stored": {
+            "projects": 0, "files": 0, "sessions": 2, "messages": 2, "settings": 2,
+            "attachments": 1, "attachment_bytes": 8
+        }
     }"#,
 }
 
@@ -249,6 +261,8 @@ impl Limits {
             page_items: u64::from(l::MAX_PAGE_ITEMS),
             page_bytes: l::MAX_PAGE_BYTES as u64,
             append_many: l::MAX_APPEND_MANY as u64,
+            attachment_bytes: l::MAX_ATTACHMENT_BYTES as u64,
+            message_attachments: l::MAX_MESSAGE_ATTACHMENTS as u64,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `aetherd serve`.
 
 use super::Failure;
-use crate::config::{Config, EngineKind};
+use crate::config::{Config, EngineKind, FeedPolicy};
 use crate::daemon;
 use crate::paths::Paths;
 
@@ -10,9 +10,20 @@ pub(super) struct ServeArgs {
     /// The storage engine: turso, or sqlite where the build has it
     #[arg(long, value_name = "NAME", default_value = "turso")]
     engine: EngineKind,
+    /// Changes that the change feed keeps at most
+    #[arg(long, value_name = "N", default_value_t = FeedPolicy::default().max_changes,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    feed_max_changes: u32,
+    /// Days that the change feed keeps a change at most
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    feed_max_days: u32,
 }
 
 pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
-    let config = Config { engine: args.engine, ..Config::new(paths) };
+    let feed = FeedPolicy {
+        max_changes: args.feed_max_changes,
+        max_age: i64::from(args.feed_max_days) * FeedPolicy::DAY,
+    };
+    let config = Config { engine: args.engine, feed: Some(feed), ..Config::new(paths) };
     daemon::serve(&config).await.map_err(Failure::Own)
 }

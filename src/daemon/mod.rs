@@ -1,5 +1,7 @@
 //! The daemon's life: its start order and its stop order, each one readable function.
 
+pub mod collecting;
+mod feed_keeping;
 mod lock;
 mod signals;
 
@@ -10,7 +12,7 @@ pub use lock::{HomeLock, LockInfo};
 pub use signals::ask_to_stop;
 
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, FeedPolicy};
 use crate::error::{Error, Result};
 use crate::server::methods::Methods;
 use crate::server::{self, Server};
@@ -20,6 +22,7 @@ use crate::transport::{self, Listener};
 /// A daemon that has started: it holds the home's lock, the open database and the bound socket.
 pub struct Daemon {
     server: Arc<Server>,
+    feed: Option<FeedPolicy>,
     listener: Listener,
     _lock: HomeLock,
 }
@@ -38,6 +41,7 @@ pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
         backups: config.paths.backups(),
         engine: config.engine,
         readers: config.readers,
+        has_feed: config.feed.is_some(),
     })?;
     let server = Server::new(store, config.paths.clone(), methods);
     let listener = match listen(config, &lock, &server).await {
@@ -56,7 +60,7 @@ pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    Ok(Daemon { server, listener, _lock: lock })
+    Ok(Daemon { server, feed: config.feed, listener, _lock: lock })
 }
 
 /// Binds the socket and writes who listens there into the lock: both, or neither.
@@ -82,12 +86,18 @@ impl Daemon {
     /// Then: accept no more, finish what is in flight, drain the writer, checkpoint, close,
     /// remove our own socket, unlock.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let Self { server, listener, _lock } = self;
+        let Self { server, feed, listener, _lock } = self;
         let serving = server::run(Arc::clone(&server), &listener);
         let mut serving = std::pin::pin!(serving);
         let mut stop = std::pin::pin!(stop);
+        let keeping = feed_keeping::keep(&server.store, feed);
+        let mut keeping = std::pin::pin!(keeping);
+        let collecting = collecting::keep(&server.store);
+        let mut collecting = std::pin::pin!(collecting);
         tokio::select! {
             () = &mut serving => {}
+            never = &mut keeping => match never {},
+            never = &mut collecting => match never {},
             () = &mut stop => {
                 server.stop();
                 serving.await;

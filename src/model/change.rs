@@ -47,10 +47,20 @@ topics! {
     SessionStarted = "session.started",
     /// A session's own fields changed.
     SessionUpdated = "session.updated",
+    /// A session was moved to another project, or to none; its `project_id` is the one it left.
+    SessionMoved = "session.moved",
     /// A session's history was cleared.
     SessionCleared = "session.cleared",
+    /// A session's older messages were compacted into a summary.
+    SessionCompacted = "session.compacted",
+    /// A session was started as a fork, with all its messages: they have no changes of their own.
+    SessionForked = "session.forked",
     /// A session was moved to the trash.
     SessionDeleted = "session.deleted",
+    /// A session was brought back from the trash.
+    SessionRestored = "session.restored",
+    /// A session is gone for good, with its messages and edits.
+    SessionPurged = "session.purged",
     /// A message was appended.
     MessageAppended = "message.appended",
     /// A message was patched.
@@ -61,6 +71,10 @@ topics! {
     FileRemoved = "file.removed",
     /// An edit was recorded.
     EditRecorded = "edit.recorded",
+    /// An attachment was put that was not there.
+    AttachmentAdded = "attachment.added",
+    /// An attachment that nothing referred to was deleted.
+    AttachmentCollected = "attachment.collected",
 }
 
 impl Topic {
@@ -82,7 +96,8 @@ pub struct Change {
     pub at: Millis,
     /// What happened.
     pub topic: Topic,
-    /// What it happened to: an id; of a setting its key, of a file its path.
+    /// What it happened to: an id; of a setting its key, of a file its path, of an
+    /// attachment its hash.
     pub entity_id: String,
     /// The session it belongs to.
     pub session_id: Option<SessionId>,
@@ -98,6 +113,16 @@ pub struct FeedId(String);
 const FEED_DIGITS: usize = 32;
 
 impl FeedId {
+    /// Returns a new name.
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    /// Returns the name's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the name of a text; `None` where it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

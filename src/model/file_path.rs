@@ -31,6 +31,12 @@ impl FilePath {
         Ok(Self { relative, key })
     }
 
+    /// Returns the place whose names are known, such as one that was stored.
+    pub fn of_place(folder: &str, relative: &str) -> Self {
+        let key = folded(FolderPath::parse(folder).ok().as_ref(), relative);
+        Self { relative: relative.to_owned(), key }
+    }
+
     /// Returns what the keys of all files begin with whose paths begin with a text.
     ///
     /// Whether a separator is at its end matters: `src` also begins `src2`, `src/` does not.

@@ -5,6 +5,8 @@ pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one message's content; likewise of a code excerpt, a system prompt, a description, a
 /// setting, and of a record's free data, as sent and after a patch.
 pub const MAX_CONTENT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a summary: it comes with every page of its session's history.
+pub const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
 /// Calls in one JSON-RPC batch.
 pub const MAX_BATCH_CALLS: usize = 100;
 /// Connections at one time.
@@ -40,8 +42,29 @@ pub const MIN_TIME: i64 = -62_135_596_800_000;
 pub const MAX_TIME: i64 = 253_402_300_799_999;
 /// Messages in one `message.append_many`.
 pub const MAX_APPEND_MANY: usize = 1000;
+/// Bytes of one attachment; a frame has room for their base64.
+pub const MAX_ATTACHMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Attachments of one message.
+pub const MAX_MESSAGE_ATTACHMENTS: usize = 32;
+/// Characters of each of the two parts of a media type (RFC 6838, section 4.2).
+pub const MAX_MIME_PART_CHARS: usize = 127;
+/// How long after its last put an attachment is kept that no message refers to, in milliseconds: a
+/// client puts first, then appends.
+pub const ATTACHMENT_GRACE: i64 = 60 * 60 * 1000;
+/// Attachments that one read of the collection looks at.
+pub const MAX_COLLECT_LOOK: usize = 1000;
+/// Attachments that one write of the collection deletes; their bytes are limited as a transaction's.
+pub const MAX_COLLECT_WRITE: usize = 16;
 /// Edits that one `edit.replay` applies.
 pub const MAX_REPLAY_EDITS: usize = 10_000;
+/// Sessions that one `session.ancestors` gives.
+pub const MAX_ANCESTORS: usize = 100;
+/// How long one `events.since` waits, in milliseconds.
+pub const MAX_WAIT_MS: u32 = 60_000;
+/// Starts of topics that one reader of the feed may name.
+pub const MAX_TOPICS: usize = 64;
+/// Subscriptions of one connection.
+pub const MAX_SUBSCRIPTIONS: usize = 64;
 /// Settings in one `settings.set_many`.
 pub const MAX_SET_MANY: usize = 1000;
 /// Items on one page.

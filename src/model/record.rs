@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EditId, Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
+use super::{Attachment, EditId, Json, JsonObject, MessageId, Millis, ProjectId, SessionId};
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,12 +107,16 @@ pub struct Session {
     pub model: Option<String>,
     /// The instructions the model was given.
     pub system_prompt: Option<String>,
-    /// The session it came from.
+    /// The session it came from; kept where that one is purged.
     pub parent_id: Option<SessionId>,
+    /// Of a fork: the parent's index from which on its messages are not the fork's; else null.
+    pub forked_at_index: Option<i64>,
     /// Free data of the client.
     pub metadata: Option<JsonObject>,
     /// How many messages its history shows.
     pub message_count: i64,
+    /// How many more it shows with those that a summary stands for.
+    pub compacted_count: i64,
     /// The index the next message will get.
     pub next_index: i64,
     /// Time of its first message; null while it has none.
@@ -123,6 +127,8 @@ pub struct Session {
     pub created_at: Millis,
     /// When its own fields last changed.
     pub updated_at: Millis,
+    /// When it was archived; null where it is not.
+    pub archived_at: Option<Millis>,
 }
 
 /// A session as `session.list` shows it: all but the system prompt and the metadata.
@@ -140,10 +146,14 @@ pub struct SessionSummary {
     pub description: Option<String>,
     /// The model it talks to.
     pub model: Option<String>,
-    /// The session it came from.
+    /// The session it came from; kept where that one is purged.
     pub parent_id: Option<SessionId>,
+    /// Of a fork: the parent's index from which on its messages are not the fork's; else null.
+    pub forked_at_index: Option<i64>,
     /// How many messages its history shows.
     pub message_count: i64,
+    /// How many more it shows with those that a summary stands for.
+    pub compacted_count: i64,
     /// Time of its first message.
     pub first_message_at: Option<Millis>,
     /// Time of its newest message.
@@ -152,6 +162,42 @@ pub struct SessionSummary {
     pub created_at: Millis,
     /// What the list is sorted by: the newest message's time, or else the start.
     pub activity_at: Millis,
+    /// When it was archived; null where it is not.
+    pub archived_at: Option<Millis>,
+    /// When it was moved to the trash; null where it is not there.
+    pub deleted_at: Option<Millis>,
+}
+
+/// A session from which another one came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ancestor {
+    /// The session's id.
+    pub id: SessionId,
+    /// What the client uses it for.
+    pub kind: String,
+    /// What the user calls it.
+    pub title: Option<String>,
+    /// The session it came from itself; the next one, unless that one is purged.
+    pub parent_id: Option<SessionId>,
+    /// Where it parts from its own parent, if it is a fork; else null.
+    pub forked_at_index: Option<i64>,
+    /// When it was started.
+    pub created_at: Millis,
+    /// When it was moved to the trash; null where it is not there.
+    pub deleted_at: Option<Millis>,
+}
+
+/// What stands for a session's older messages in a prompt, as the client wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// The text.
+    pub content: String,
+    /// How many messages it stands for.
+    pub compacted_count: i64,
+    /// The last of them, by its index in the session.
+    pub through_index: i64,
+    /// When it was stored.
+    pub created_at: Millis,
 }
 
 /// One message of a session.
@@ -171,10 +217,16 @@ pub struct Message {
     pub code_excerpt: Option<String>,
     /// Free data of the client, such as tool calls and thoughts.
     pub metadata: Option<JsonObject>,
+    /// What is attached to it, in the order given, without the bytes.
+    pub attachments: Vec<Attachment>,
     /// When it was said.
     pub created_at: Millis,
     /// When it was last patched; null if never.
     pub updated_at: Option<Millis>,
+    /// Of a fork's copy: the message it is of, through forks of forks the first one; else null.
+    pub origin_id: Option<MessageId>,
+    /// True where its session's summary stands for it.
+    pub compacted: bool,
 }
 
 /// What an edit does to a file.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{FuturesUnordered, SelectAll};
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use tokio::task::unconstrained;
 
 use super::Server;
-use super::allowance::Allowance;
-use super::dispatch::{Charged, Pending, accept};
+use super::dispatch::{Charged, Peer, Pending, Reply, accept};
+use super::feed::Follower;
 use super::framing::Frame;
 use super::wire_error::{error_object, frame_too_large};
 use crate::api::ErrorKind;
@@ -24,6 +24,8 @@ use crate::model::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT};
 /// The writer then waits for the disk, and a processor is free: staying awake saves the time that
 /// waking a thread takes. A read needs that processor itself.
 const AWAKE_BEHIND_A_WRITE: Duration = Duration::from_micros(500);
+/// Frames that wait to be sent, and their bytes, up to which notifications are added to them.
+const SHORT: (usize, usize) = (16, 256 * 1024);
 
 /// Carries on a conversation until its stream ends or the server stops, then sends what is due.
 /// Returns whether the stream was broken: then the client may still be sending.
@@ -39,7 +41,9 @@ pub(super) async fn converse<S, E>(
 where
     S: Sink<String, Error = E>,
 {
-    let allowance = Allowance::of_connection();
+    let peer = Peer::of_conversation();
+    let allowance = &peer.allowance;
+    let mut notifications = SelectAll::new();
     let mut frames = pin!(frames);
     let mut replies = pin!(replies);
     let mut stopping = pin!(server.stopping());
@@ -65,13 +69,18 @@ where
                     biased;
                     Some((reply, done)) = in_flight.next(), if !in_flight.is_empty() => {
                         calls.remove(done);
-                        outbound.push(reply);
+                        let Reply { json, followers } = reply;
+                        outbound.push(json);
+                        if reading == Reading::Open && !outbound.is_closed {
+                            notifications.extend(followers.into_iter().map(Follower::notifications));
+                        }
                         continue;
                     }
                     sent = poll_fn(|context| outbound.poll_send(replies.as_mut(), context)), if !outbound.is_flushed => {
                         if sent.is_err() {
                             outbound = Outbound::closed();
                             in_flight.clear();
+                            notifications.clear();
                             calls.remove(calls.own());
                         }
                         continue;
@@ -80,22 +89,30 @@ where
                         // From here on calls are answered `shutting_down`. They are read still: a
                         // client that is sending may take its replies only once it has sent.
                         reading = Reading::Draining;
+                        notifications.clear();
                         continue;
                     }
                     frame = frames.next(), if is_read => frame,
+                    // Made as they are taken: a client that reads slowly holds few of them.
+                    Some(json) = notifications.next(), if outbound.is_short() && !notifications.is_empty() => {
+                        outbound.push(Some(Charged::new(json, allowance)));
+                        continue;
+                    }
                     () = tokio::task::yield_now(), if is_awake => continue,
                 }
             }
         };
         let Some(frame) = frame else {
             reading = Reading::Ended;
+            notifications.clear();
             continue;
         };
         if matches!(frame, Frame::Broken(_)) {
             is_broken = true;
             reading = Reading::Ended;
+            notifications.clear();
         }
-        let pending = read(server, &allowance, frame).await;
+        let pending = read(server, &peer, frame).await;
         // Where nobody hears the reply, nobody waits for a read.
         if !outbound.is_closed {
             calls.add(pending.calls());
@@ -121,17 +138,17 @@ enum Reading {
 }
 
 /// Reads a frame and queues its work.
-async fn read(server: &Arc<Server>, allowance: &Arc<Allowance>, frame: Frame) -> Pending {
+async fn read(server: &Arc<Server>, peer: &Peer, frame: Frame) -> Pending {
     let error = match frame {
-        Frame::Data(frame) => return accept(server, &frame, allowance).await,
+        Frame::Data(frame) => return accept(server, &frame, peer).await,
         Frame::TooLarge => frame_too_large(MAX_FRAME_BYTES),
         Frame::Broken(problem) => error_object(ErrorKind::ParseError, problem, &[]),
     };
-    Pending::answered(error, allowance)
+    Pending::answered(error, &peer.allowance)
 }
 
 /// Waits for a frame's reply, and returns it with the number of its calls.
-async fn settle(pending: Pending) -> (Option<Charged>, usize) {
+async fn settle(pending: Pending) -> (Reply, usize) {
     let calls = pending.calls();
     (pending.reply().await, calls)
 }
@@ -153,6 +170,12 @@ impl Outbound {
     /// Returns a queue that drops what it is given.
     fn closed() -> Self {
         Self { is_closed: true, ..Self::default() }
+    }
+
+    /// True where a client that reads has little to take.
+    fn is_short(&self) -> bool {
+        let bytes = self.queue.iter().map(|frame| frame.json.len()).sum::<usize>();
+        self.queue.len() < SHORT.0 && bytes < SHORT.1
     }
 
     fn push(&mut self, reply: Option<Charged>) {

@@ -8,11 +8,13 @@ use jsonrpsee_types::ErrorObjectOwned;
 
 use super::Server;
 use super::allowance::{Allowance, Charge};
+use super::feed::{self, Follower, Subscriptions};
 use super::folders;
-use super::methods::{FoldersJob, ReadJob, SeenJob, Work, WriteJob};
+use super::methods::{Awaited, FoldersJob, Follow, ReadJob, SeenJob, Work, WriteJob, encode};
 use super::request::{Entry, Incoming, Invalid, Request, parse};
 use super::wire_error::{error_object, from_error};
 use crate::api::ErrorKind;
+use crate::api::events::Unsubscribed;
 use crate::error::{Error, Result};
 use crate::store::{PendingRead, PendingWrite, ReadTx};
 
@@ -36,6 +38,8 @@ enum Outcome {
     Done(Result<String>),
     Refused(ErrorObjectOwned),
     Read(Read),
+    Awaited(Awaited, Arc<Server>),
+    Follow(Read, Follower),
     Write(PendingWrite<Charged>),
 }
 
@@ -63,25 +67,58 @@ enum ReadOutcome {
     Later(ReadJob),
 }
 
+/// What a connection has of its own.
+#[derive(Clone)]
+pub struct Peer {
+    /// What its replies are charged to.
+    pub allowance: Arc<Allowance>,
+    /// Its subscriptions; `None` where there is no way to send it more than a reply.
+    subscriptions: Option<Arc<Subscriptions>>,
+}
+
+impl Peer {
+    /// Returns what a connection has on which calls and notifications go on and on.
+    pub fn of_conversation() -> Self {
+        Self { allowance: Allowance::of_connection(), subscriptions: Some(Arc::default()) }
+    }
+
+    /// Returns what a request has that gets one answer.
+    pub fn of_request() -> Self {
+        Self { allowance: Allowance::of_connection(), subscriptions: None }
+    }
+}
+
+/// What a frame comes to: the reply, where one is due, and the subscriptions it made.
+#[derive(Default)]
+pub struct Reply {
+    /// The reply.
+    pub json: Option<Charged>,
+    /// The subscriptions, which begin behind the reply.
+    pub(super) followers: Vec<Follower>,
+}
+
 /// Who is asking, and what the results are charged to: the connection or one batch of it.
 struct Caller<'a> {
     server: &'a Arc<Server>,
     allowance: &'a Arc<Allowance>,
+    subscriptions: Option<&'a Arc<Subscriptions>>,
 }
 
 /// Reads a frame and queues its work.
 ///
 /// When this returns, the frame's writes have their place in the order. Dropping what it returns
 /// loses the reply, never a write.
-pub async fn accept(server: &Arc<Server>, frame: &[u8], allowance: &Arc<Allowance>) -> Pending {
+pub async fn accept(server: &Arc<Server>, frame: &[u8], peer: &Peer) -> Pending {
+    let Peer { allowance, subscriptions } = peer;
+    let subscriptions = subscriptions.as_ref();
     match parse(frame) {
         Incoming::Single(entry) => {
-            let caller = Caller { server, allowance };
+            let caller = Caller { server, allowance, subscriptions };
             Pending::Single(caller.accept(entry).await)
         }
         Incoming::Batch(entries) => {
             let batch = allowance.of_batch();
-            let caller = Caller { server, allowance: &batch };
+            let caller = Caller { server, allowance: &batch, subscriptions };
             let mut calls = Vec::with_capacity(entries.len());
             for entry in entries {
                 calls.push(caller.accept(entry).await);
@@ -123,6 +160,11 @@ impl Caller<'_> {
             Ok(Some(Ok(Work::LongRead(job)))) => {
                 Read::queue(server, self.allowance, true, job).await.map(Outcome::Read)
             }
+            Ok(Some(Ok(Work::Awaited(awaited)))) => {
+                Ok(Outcome::Awaited(awaited, Arc::clone(server)))
+            }
+            Ok(Some(Ok(Work::Follow(follow)))) => self.follow(follow).await,
+            Ok(Some(Ok(Work::Unfollow(name)))) => self.unfollow(&name),
             Ok(Some(Ok(Work::Write(job)))) => {
                 self.queue_write(params.len(), job, request.id.is_some()).await.map(Outcome::Write)
             }
@@ -145,6 +187,22 @@ impl Caller<'_> {
         Ok(job(folders::look(paths).await))
     }
 
+    async fn follow(&self, follow: Follow) -> Result<Outcome> {
+        let Some(subscriptions) = self.subscriptions else { return Ok(cannot_follow()) };
+        let Follow { filter, cursor } = follow;
+        let place = subscriptions.open()?;
+        let answer = feed::subscribed(self.server, place.name.clone(), cursor.clone());
+        let follower = Follower::new(self.server, place, filter, cursor.seq);
+        let read = Read::queue(self.server, self.allowance, false, answer).await?;
+        Ok(Outcome::Follow(read, follower))
+    }
+
+    fn unfollow(&self, name: &str) -> Result<Outcome> {
+        let Some(subscriptions) = self.subscriptions else { return Ok(cannot_follow()) };
+        let unsubscribed = subscriptions.close(name);
+        encode(&Unsubscribed { unsubscribed }).map(|json| Outcome::Done(Ok(json)))
+    }
+
     async fn queue_write(
         &self,
         bytes: usize,
@@ -165,6 +223,16 @@ impl Caller<'_> {
             })
             .await
     }
+}
+
+/// Refuses a subscription where nothing can be sent but a reply.
+fn cannot_follow() -> Outcome {
+    Outcome::Refused(error_object(
+        ErrorKind::InvalidRequest,
+        "subscriptions need a connection that stays open: lines, Content-Length or a WebSocket; \
+         over HTTP there is events.since",
+        &[],
+    ))
 }
 
 fn no_such_method(name: &str) -> ErrorObjectOwned {
@@ -199,24 +267,26 @@ impl Pending {
         }
     }
 
-    /// Waits for the work and returns the reply; `None` where none is due.
-    pub async fn reply(self) -> Option<Charged> {
+    /// Waits for the work and returns what is due.
+    pub async fn reply(self) -> Reply {
         match self {
             Self::Single(call) => call.reply().await,
             Self::Batch(calls, allowance) => {
-                let replies: Vec<Charged> = join_all(calls.into_iter().map(PendingCall::reply))
-                    .await
-                    .into_iter()
-                    .flatten()
-                    .collect();
-                (!replies.is_empty()).then(|| Charged::batch(replies, &allowance))
+                let mut whole = Reply::default();
+                let mut replies = Vec::with_capacity(calls.len());
+                for reply in join_all(calls.into_iter().map(PendingCall::reply)).await {
+                    replies.extend(reply.json);
+                    whole.followers.extend(reply.followers);
+                }
+                whole.json = (!replies.is_empty()).then(|| Charged::batch(replies, &allowance));
+                whole
             }
         }
     }
 }
 
 impl Charged {
-    fn new(json: String, allowance: &Arc<Allowance>) -> Self {
+    pub(super) fn new(json: String, allowance: &Arc<Allowance>) -> Self {
         let charge = allowance.charge(json.len());
         Self { json, charge }
     }
@@ -280,24 +350,43 @@ impl Read {
 }
 
 impl PendingCall {
-    async fn reply(self) -> Option<Charged> {
+    async fn reply(self) -> Reply {
         let Self { id, outcome, allowance } = self;
+        let mut followers = Vec::new();
         let result = match outcome {
             Outcome::Refused(error) => Err(error),
             Outcome::Done(result) => result
                 .map(|json| Charged::new(json, &allowance))
                 .map_err(|error| from_error(&error)),
             Outcome::Read(read) => read.result().await.map_err(|error| from_error(&error)),
+            Outcome::Awaited(awaited, server) => awaited_result(awaited, &server, &allowance)
+                .await
+                .map_err(|error| from_error(&error)),
+            Outcome::Follow(read, follower) => {
+                let result = read.result().await.map_err(|error| from_error(&error));
+                followers.extend(result.is_ok().then_some(follower));
+                result
+            }
             // The error's object is made even for a notification: that logs what failed.
             Outcome::Write(pending) => pending.await.map_err(|error| from_error(&error)),
         };
-        let Charged { json: id, charge: _held } = id?;
+        // Without an answer nobody knows a subscription's name.
+        let Some(Charged { json: id, charge: _held }) = id else { return Reply::default() };
         let json = match &result {
             Ok(Charged { json, .. }) => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{json}}}"#),
             Err(error) => error_reply(&id, error),
         };
-        Some(Charged::new(json, &allowance))
+        Reply { json: Some(Charged::new(json, &allowance)), followers }
     }
+}
+
+async fn awaited_result(
+    awaited: Awaited,
+    server: &Arc<Server>,
+    allowance: &Arc<Allowance>,
+) -> Result<Charged> {
+    let job = awaited.await?;
+    Read::queue(server, allowance, false, job).await?.result().await
 }
 
 /// Returns the reply that carries an error.

@@ -23,8 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, Chain, Join, ReadBuf};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::allowance::Allowance;
-use super::dispatch::{accept, error_reply};
+use super::dispatch::{Peer, accept, error_reply};
 use super::wire_error::{frame_too_large, from_error};
 use super::{Server, websocket};
 use crate::error::Error;
@@ -159,8 +158,7 @@ async fn answer(
     let mut body = request.into_body();
     match Limited::new(&mut body, MAX_FRAME_BYTES).collect().await {
         Ok(read) => {
-            match accept(server, &read.to_bytes(), &Allowance::of_connection()).await.reply().await
-            {
+            match accept(server, &read.to_bytes(), &Peer::of_request()).await.reply().await.json {
                 Some(reply) => json(StatusCode::OK, reply.json),
                 None => empty(StatusCode::NO_CONTENT),
             }
@@ -276,6 +274,7 @@ mod tests {
             backups: home.path().join("backups"),
             engine: EngineKind::Turso,
             readers: 1,
+            has_feed: true,
         })
         .expect("the store opens");
         let socket = home.path().join("aetherd.sock");

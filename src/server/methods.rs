@@ -1,15 +1,18 @@
 //! The methods: one line each, from the api's type to the store's function.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 
-use super::Server;
+use super::{Server, feed};
+use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
 use crate::model::json::half_pair_in;
-use crate::model::{Json, Sightings};
+use crate::model::{FeedCursor, Json, Sightings};
 use crate::store::{self, ReadTx, WriteTx};
 
 /// A read with its params bound; gives the result's JSON.
@@ -21,6 +24,16 @@ pub type WriteJob = Box<dyn Fn(&mut WriteTx<'_>) -> Result<String> + Send>;
 pub type FoldersJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<Vec<String>> + Send>;
 /// Gives the write for what was seen of them.
 pub type SeenJob = Box<dyn FnOnce(Sightings) -> WriteJob + Send>;
+/// What must happen before a read, which it then gives.
+pub type Awaited = Pin<Box<dyn Future<Output = Result<ReadJob>> + Send>>;
+
+/// A subscription that is to be made.
+pub struct Follow {
+    /// Which changes it wants.
+    pub filter: EventFilter,
+    /// The place behind which it starts.
+    pub cursor: FeedCursor,
+}
 
 /// What a call comes to once its params are read.
 pub enum Work {
@@ -30,10 +43,16 @@ pub enum Work {
     Read(ReadJob),
     /// A read that takes seconds.
     LongRead(ReadJob),
+    /// A read that waits for something first.
+    Awaited(Awaited),
     /// A write.
     Write(WriteJob),
     /// A write for which folders are looked at first.
     WriteSeen(FoldersJob, SeenJob),
+    /// A subscription.
+    Follow(Follow),
+    /// The end of the subscription of this name.
+    Unfollow(String),
 }
 
 type Handler = Box<dyn Fn(&Arc<Server>, &str) -> Result<Work> + Send + Sync>;
@@ -85,12 +104,18 @@ impl Methods {
 
         methods.write::<api::session::Start>(store::sessions::start);
         methods.read::<api::session::Get>(|tx, params| store::sessions::get(tx, &params.id));
-        methods.read::<api::session::List>(store::sessions::list);
+        methods.read::<api::session::List>(store::session_list::list);
         methods.write::<api::session::Update>(store::sessions::update);
-        methods.write::<api::session::Clear>(store::sessions::clear);
-        methods.write::<api::session::Delete>(|tx, params| {
-            Ok(api::session::DeletedSession { deleted: store::sessions::delete(tx, &params.id)? })
-        });
+        methods.write::<api::session::Fork>(store::fork::fork);
+        methods.read::<api::session::Ancestors>(store::fork::ancestors);
+        methods.write::<api::session::Compact>(store::compact::compact);
+        methods.write::<api::session::Clear>(store::compact::clear);
+        methods.write::<api::session::Delete>(store::trash::delete);
+        methods.write::<api::session::Restore>(store::trash::restore);
+
+        methods.write::<api::attachment::Put>(store::attachments::put);
+        methods
+            .read::<api::attachment::Get>(|tx, params| store::attachments::get(tx, &params.hash));
 
         methods.write::<api::message::Append>(store::messages::append);
         methods.write::<api::message::AppendMany>(store::messages::append_many);
@@ -103,6 +128,11 @@ impl Methods {
         methods.write::<api::edit::Record>(store::edits::record);
         methods.read::<api::edit::List>(store::edits::list);
         methods.read::<api::edit::Replay>(store::replay::replay);
+
+        methods.add::<api::events::Since>(|server, params| Ok(feed::since(server, params)));
+        methods.add::<api::events::Subscribe>(|server, params| Ok(feed::subscribe(server, params)));
+        methods
+            .add::<api::events::Unsubscribe>(|_, params| Ok(Work::Unfollow(params.subscription)));
         methods
     }
 
@@ -162,7 +192,7 @@ impl Methods {
     }
 }
 
-fn encode<T: serde::Serialize>(result: &T) -> Result<String> {
+pub(super) fn encode<T: serde::Serialize>(result: &T) -> Result<String> {
     serde_json::to_string(result)
         .map_err(|error| Error::Internal(format!("a result is not JSON: {error}")))
 }

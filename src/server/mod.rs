@@ -4,6 +4,7 @@ pub mod allowance;
 mod connection;
 mod conversation;
 pub mod dispatch;
+mod feed;
 mod folders;
 pub mod framing;
 mod http;
@@ -25,6 +26,7 @@ use crate::model::{Millis, time};
 use crate::paths::Paths;
 use crate::store::Store;
 use crate::transport::Listener;
+use feed::Tail;
 use methods::Methods;
 
 /// How long connections have to finish what is in flight once the daemon stops.
@@ -43,6 +45,7 @@ pub struct Server {
     /// When it was started.
     pub started_at: Millis,
     methods: Methods,
+    tail: Tail,
     places: Arc<Semaphore>,
     /// Calls in flight of all conversations.
     calls: AtomicUsize,
@@ -58,6 +61,7 @@ impl Server {
             instance_id: uuid::Uuid::now_v7().to_string(),
             started_at: time::now(),
             methods,
+            tail: Tail::new(),
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             calls: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
@@ -129,6 +133,8 @@ pub async fn run(server: Arc<Server>, listener: &Listener) {
     let mut connections = JoinSet::new();
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut number: u64 = 0;
+    let publishing = Arc::clone(&server);
+    connections.spawn(async move { feed::publish(&publishing).await });
     loop {
         let stream = tokio::select! {
             () = server.stopping() => break,

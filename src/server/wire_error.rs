@@ -46,6 +46,11 @@ pub fn from_error(error: &Error) -> ErrorObjectOwned {
                 ("actual", json!(misfit.actual)),
             ],
         ),
+        Error::Expired { cursor, oldest } => error_object(
+            kind,
+            error.to_string(),
+            &[("cursor", json!(cursor)), ("oldest", json!(oldest))],
+        ),
         Error::TooLarge { field, limit, actual } => error_object(
             kind,
             error.to_string(),

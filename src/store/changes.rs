@@ -4,9 +4,10 @@
 
 use std::ops::ControlFlow;
 
-use super::engine::{Connection, Row, Value};
+use super::engine::{Connection, Row};
 use super::sessions::project_id;
 use super::{ReadTx, WriteTx};
+use crate::config::FeedPolicy;
 use crate::error::{Error, Result};
 use crate::model::change::{Change, FeedId, Seq, Topic};
 use crate::model::{Millis, SessionId};
@@ -18,26 +19,13 @@ const FIRST: &str = "SELECT seq FROM changes ORDER BY seq LIMIT 1";
 const LAST: &str = "SELECT seq FROM changes ORDER BY seq DESC LIMIT 1";
 const FEED_ID: &str = "SELECT value FROM meta WHERE key = 'feed_id'";
 
+const RENAME: &str = "UPDATE meta SET value = ?1 WHERE key = 'feed_id'";
+
 const AFTER: &str = "SELECT seq, at, topic, entity_id, session_id, project_id
     FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 const OLDEST: &str = "SELECT seq, at FROM changes ORDER BY seq LIMIT ?1";
 const DELETE: &str = "DELETE FROM changes WHERE seq <= ?1";
-
-/// How much the feed keeps. What passes either limit goes, all but the newest change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedPolicy {
-    /// Changes at most.
-    pub max_changes: i64,
-    /// The age at most, in milliseconds.
-    pub max_age: Millis,
-}
-
-impl Default for FeedPolicy {
-    fn default() -> Self {
-        Self { max_changes: 200_000, max_age: 7 * 24 * 60 * 60 * 1000 }
-    }
-}
 
 /// What the feed keeps now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +45,7 @@ impl WriteTx<'_> {
         session_id: Option<&str>,
         project_id: Option<&str>,
     ) -> Result<()> {
-        let (seq, at) = self.next_change();
+        let Some((seq, at)) = self.next_change() else { return Ok(()) };
         self.execute_one(
             INSERT,
             &[
@@ -74,12 +62,20 @@ impl WriteTx<'_> {
 
 /// Returns the number of the newest change; 0 where there was never one.
 pub(super) fn last_seq(connection: &mut dyn Connection) -> Result<Seq> {
-    let mut last = 0;
-    connection.query(LAST, &[], &mut |row| {
-        last = row.int()?;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(last)
+    Ok(ReadTx::new(connection).first(LAST, &[], Row::int)?.unwrap_or(0))
+}
+
+/// Returns the feed's name.
+pub(super) fn feed_id(connection: &mut dyn Connection) -> Result<FeedId> {
+    ReadTx::new(connection)
+        .first(FEED_ID, &[], Row::text)?
+        .and_then(|text| FeedId::parse(&text))
+        .ok_or_else(|| Error::Damaged("the change feed has no name".to_owned()))
+}
+
+/// Gives the feed another name: who has a cursor of it must not miss what is not written to it.
+pub(super) fn rename(connection: &mut dyn Connection) -> Result<()> {
+    connection.execute(RENAME, &[FeedId::generate().as_str().into()]).map(|_| ())
 }
 
 /// Returns what the feed keeps.
@@ -88,38 +84,61 @@ pub fn bounds(tx: &mut ReadTx<'_>) -> Result<Bounds> {
     Ok(Bounds { first: tx.first(FIRST, &[], Row::int)?.unwrap_or(last + 1), last })
 }
 
-/// Returns the feed's name.
-pub fn feed_id(tx: &mut ReadTx<'_>) -> Result<FeedId> {
-    tx.first(FEED_ID, &[], Row::text)?
-        .and_then(|text| FeedId::parse(&text))
-        .ok_or_else(|| Error::Damaged("the change feed has no name".to_owned()))
-}
-
 /// Returns the changes behind one, in order, as many as asked for at most.
 pub fn after(tx: &mut ReadTx<'_>, seq: Seq, limit: usize) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    each_after(tx, seq, limit, |change| {
+        changes.push(change);
+        ControlFlow::Continue(())
+    })?;
+    Ok(changes)
+}
+
+/// Hands on the changes behind one, in order, until told to stop.
+pub(super) fn each_after(
+    tx: &mut ReadTx<'_>,
+    seq: Seq,
+    limit: usize,
+    mut each: impl FnMut(Change) -> ControlFlow<()>,
+) -> Result<()> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    tx.all(AFTER, &[seq.into(), limit.into()], read_change)
+    tx.each(AFTER, &[seq.into(), limit.into()], |row| Ok(each(read_change(row)?)))
+}
+
+/// True where something is over the policy.
+pub fn is_over(tx: &mut ReadTx<'_>, policy: FeedPolicy, now: Millis) -> Result<bool> {
+    Ok(oldest_over(tx, policy, now, 1)?.count > 0)
 }
 
 /// Deletes what is over the policy, of the oldest so many changes, and returns whether there may be more.
 pub fn prune(tx: &mut WriteTx<'_>, policy: FeedPolicy, now: Millis, batch: usize) -> Result<bool> {
-    let last = bounds(tx)?.last;
-    let batch = i64::try_from(batch).unwrap_or(i64::MAX);
-    let kept_from = last.saturating_sub(policy.max_changes).min(last - 1);
+    let over = oldest_over(tx, policy, now, batch)?;
+    if over.count > 0 {
+        tx.execute(DELETE, &[over.last.into()])?;
+    }
+    Ok(over.count == batch)
+}
+
+/// The oldest changes that are over the policy.
+struct Over {
+    count: usize,
+    last: Seq,
+}
+
+fn oldest_over(tx: &mut ReadTx<'_>, policy: FeedPolicy, now: Millis, limit: usize) -> Result<Over> {
+    let newest = bounds(tx)?.last;
+    let kept_from = newest - i64::from(policy.max_changes);
     let young_from = now.saturating_sub(policy.max_age);
-    let (mut cut, mut seen) = (None, 0);
-    tx.each(OLDEST, &[batch.into()], |row| {
+    let mut over = Over { count: 0, last: 0 };
+    tx.each(OLDEST, &[i64::try_from(limit).unwrap_or(i64::MAX).into()], |row| {
         let (seq, at) = (row.int()?, row.int()?);
-        if seq >= last || (seq > kept_from && at >= young_from) {
+        if seq >= newest || (seq > kept_from && at >= young_from) {
             return Ok(ControlFlow::Break(()));
         }
-        (cut, seen) = (Some(seq), seen + 1);
+        over = Over { count: over.count + 1, last: seq };
         Ok(ControlFlow::Continue(()))
     })?;
-    if let Some(cut) = cut {
-        tx.execute(DELETE, &[Value::from(cut)])?;
-    }
-    Ok(seen == batch)
+    Ok(over)
 }
 
 fn read_change(row: &mut Row) -> Result<Change> {

@@ -136,6 +136,12 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
     Ok(edit)
 }
 
+/// Returns one edit of a session outside the trash.
+pub(super) fn get(tx: &mut ReadTx<'_>, id: &EditId) -> Result<Edit> {
+    let edit = find(tx, id)?.ok_or_else(|| Error::not_found("edit", id))?;
+    sessions::head(tx, &edit.session_id).map(|_| edit)
+}
+
 /// Returns a page of edits.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<EditPage> {
     if let Some(session_id) = &params.session_id {
@@ -250,19 +256,12 @@ fn sent(params: &RecordParams) -> first_sent::Fields<'_, 8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EngineKind;
     use crate::store::{engine, migrations, replay};
 
     /// A list that scans or sorts is slow only once there is much in it.
     #[test]
     fn every_statement_searches_its_index_on_both_engines() {
-        for kind in [EngineKind::Turso, EngineKind::Sqlite] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
-            let mut connection = engine.connect().expect("a connection");
-            for script in [migrations::FOUNDATION, "DROP TABLE agent_edits", migrations::EDITS] {
-                migrations::run_script(connection.as_mut(), script).expect("tables");
-            }
+        migrations::on_each_engine(|kind, connection| {
             let mut statements = vec![
                 (OF_FILE.oldest, "idx_agent_edits_path_order"),
                 (OF_FILE.newest, "idx_agent_edits_path_order"),
@@ -273,7 +272,7 @@ mod tests {
             ];
             statements.extend(replay::STATEMENTS);
             for (sql, index) in statements {
-                let plan = engine::query_plan(connection.as_mut(), sql);
+                let plan = engine::query_plan(connection, sql);
                 let [first, second] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
                 assert!(
                     first.starts_with("SEARCH ") && first.contains(index),
@@ -281,6 +280,6 @@ mod tests {
                 );
                 assert!(second.starts_with("SEARCH "), "{kind:?}: {sql}: {plan:?}");
             }
-        }
+        });
     }
 }

@@ -117,6 +117,13 @@ pub fn get(tx: &mut ReadTx<'_>, params: &PathParams) -> Result<File> {
     one(tx, &params.project_id, &place)?.ok_or_else(|| Error::not_found("file", &params.path))
 }
 
+/// Returns what is known of the file of a place.
+pub(super) fn at(tx: &mut ReadTx<'_>, project_id: &ProjectId, relative_path: &str) -> Result<File> {
+    let folder = projects::listed_path(tx, project_id)?;
+    let place = FilePath::of_place(&folder, relative_path);
+    one(tx, project_id, &place)?.ok_or_else(|| Error::not_found("file", relative_path))
+}
+
 /// Removes the record of a file, and returns whether there was one.
 pub fn remove(tx: &mut WriteTx<'_>, params: &PathParams) -> Result<bool> {
     let place = place(tx, &params.project_id, &params.path)?;
@@ -291,15 +298,9 @@ mod tests {
     /// A list that scans or sorts is slow only once there is much in it.
     #[test]
     fn every_statement_searches_its_index_on_both_engines() {
-        for kind in [EngineKind::Turso, EngineKind::Sqlite] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
-            let mut connection = engine.connect().expect("a connection");
-            for script in [migrations::FOUNDATION, migrations::PLACES] {
-                migrations::run_script(connection.as_mut(), script).expect("tables");
-            }
+        migrations::on_each_engine(|kind, connection| {
             for (sql, index) in STATEMENTS {
-                let plan = engine::query_plan(connection.as_mut(), sql);
+                let plan = engine::query_plan(connection, sql);
                 let [step] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
                 let searches = step.starts_with("SEARCH files USING ");
                 let bounds = if sql == ALL { "(project_id=?)" } else { "(project_id=? AND " };
@@ -308,16 +309,15 @@ mod tests {
                     "{kind:?}: {sql}: {step}"
                 );
             }
-        }
+        });
     }
 
     /// So many files in a hundred folders of one project, half of them opened, and two at a time; and as
     /// many of another project.
-    fn files(count: i64) -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        for script in [migrations::FOUNDATION, migrations::PLACES] {
-            connection.execute_batch(script).expect("tables");
-        }
+    fn files(count: i64) -> (tempfile::TempDir, Connection) {
+        let (folder, made) = migrations::new_database(EngineKind::Sqlite);
+        drop(made);
+        let connection = Connection::open(folder.path().join("x.db")).expect("a database");
         connection
             .execute_batch(
                 "INSERT INTO projects (id, name, path, path_key, created_at, opened_at)
@@ -339,7 +339,7 @@ mod tests {
             }
         }
         connection.execute_batch("COMMIT").expect("commits");
-        connection
+        (folder, connection)
     }
 
     /// Returns how many rows a list gives and how many steps it takes.
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_list_takes_the_same_steps_among_100_000_files() {
-        let (few, many) = (files(1_000), files(100_000));
+        let ((_few, few), (_many, many)) = (files(1_000), files(100_000));
         let text = |text: &str| rusqlite::types::Value::from(text.to_owned());
         let int = |number: i64| rusqlite::types::Value::from(number);
         let page = int(11);

@@ -1,6 +1,6 @@
 //! Which messages a session's history hides: ranges of indexes, kept as a text in the session's row.
 //!
-//! The text has each range as `from-to`, without the message at `to`, in order and apart from each
+//! There are two such texts, of what was cleared and of what was compacted. Each has each range as `from-to`, without the message at `to`, in order and apart from each
 //! other: `0-5,9-12`. NULL hides nothing.
 
 use std::fmt::Write as _;
@@ -66,6 +66,23 @@ impl Hidden {
         }
     }
 
+    /// Hides what another one hides too.
+    pub(super) fn hide_all(&mut self, other: &Self) {
+        other.ranges.iter().for_each(|(from, to)| self.hide(*from, *to));
+    }
+
+    /// True where the message of this index is hidden.
+    pub(super) fn contains(&self, index: i64) -> bool {
+        // The ranges are in order: the one that may hold it is the first that ends behind it.
+        let at = self.ranges.partition_point(|(_, to)| *to <= index);
+        self.ranges.get(at).is_some_and(|(from, _)| *from <= index)
+    }
+
+    /// Returns the last index that is hidden; `None` where nothing is.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.ranges.last().map(|(_, to)| to - 1)
+    }
+
     /// Returns the ranges that are shown of a session with this next index, in order.
     pub(super) fn shown(&self, next_index: i64) -> Vec<(i64, i64)> {
         let starts = std::iter::once(0).chain(self.ranges.iter().map(|range| range.1));
@@ -85,6 +102,19 @@ impl Hidden {
             left -= to - from;
         }
         next_index
+    }
+
+    /// Returns the index of the first of the last shown messages, as many as asked for, or 0 where
+    /// there are not so many.
+    pub(super) fn before_last(&self, count: i64, next_index: i64) -> i64 {
+        let mut left = count;
+        for (from, to) in self.shown(next_index).into_iter().rev() {
+            if left <= to - from {
+                return to - left;
+            }
+            left -= to - from;
+        }
+        0
     }
 }
 
@@ -153,6 +183,17 @@ mod tests {
             let behind = hidden.behind_first(count, 20);
             let kept: Vec<i64> = shown.iter().copied().filter(|index| *index < behind).collect();
             prop_assert_eq!(kept.len() as i64, count.min(shown.len() as i64));
+            let before = hidden.before_last(count, 20);
+            let kept = shown.iter().filter(|index| **index >= before).count();
+            prop_assert_eq!(kept as i64, count.min(shown.len() as i64));
+            for index in 0..20 {
+                prop_assert_eq!(hidden.contains(index), flags[index as usize]);
+            }
+            prop_assert_eq!(hidden.last(), (0..20).rev().find(|index| flags[*index as usize]));
+            let mut all = Hidden::default();
+            all.hide(count, count + 1);
+            all.hide_all(&hidden);
+            prop_assert_eq!(all.count(), hidden.count() + i64::from(!hidden.contains(count)));
         }
     }
 }

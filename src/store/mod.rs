@@ -1,11 +1,15 @@
 //! The database: one writer, a pool of readers, and the SQL of every noun. Knows nothing of the wire.
 
+pub mod attachments;
 pub mod backup;
 pub mod changes;
+pub mod compact;
 pub mod edits;
 pub mod engine;
+pub mod feed;
 pub mod files;
 mod first_sent;
+pub mod fork;
 mod hidden;
 pub mod history;
 pub mod messages;
@@ -17,11 +21,13 @@ mod prefix;
 pub mod projects;
 mod readers;
 pub mod replay;
-mod session_list;
+pub mod session_list;
 pub mod sessions;
 pub mod settings;
+mod shelf;
 pub mod status;
 pub mod transaction;
+pub mod trash;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +41,7 @@ pub use writer::{PendingWrite, WriterCounts};
 
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
-use crate::model::{JsonObject, Seq};
+use crate::model::{FeedId, JsonObject, Seq};
 use engine::Engine;
 use readers::Readers;
 use writer::Writer;
@@ -51,6 +57,8 @@ pub struct StoreOptions {
     pub engine: EngineKind,
     /// Reader threads.
     pub readers: usize,
+    /// True where each write adds its changes to the feed.
+    pub has_feed: bool,
 }
 
 /// An open database. Cheap to share; closed once.
@@ -58,6 +66,7 @@ pub struct Store {
     database: PathBuf,
     engine_name: &'static str,
     schema_version: i64,
+    feed_id: FeedId,
     engine: Arc<dyn Engine>,
     writer: Writer,
     readers: Readers,
@@ -86,12 +95,17 @@ impl Store {
         backup::sync_folder(folder)
             .map_err(|error| Error::io("flushing the folder", folder, &error))?;
         let last_seq = changes::last_seq(connection.as_mut())?;
-        let writer = Writer::start(connection, last_seq)?;
+        if !options.has_feed {
+            changes::rename(connection.as_mut())?;
+        }
+        let feed_id = changes::feed_id(connection.as_mut())?;
+        let writer = Writer::start(connection, options.has_feed.then_some(last_seq))?;
         let readers = Readers::start(&engine, "aetherd-read", options.readers.max(1))?;
         Ok(Self {
             database: options.database.clone(),
             engine_name: engine.name(),
             schema_version: migrations::CURRENT_VERSION,
+            feed_id,
             engine,
             writer,
             readers,
@@ -195,6 +209,11 @@ impl Store {
     /// The version of the tables.
     pub fn schema_version(&self) -> i64 {
         self.schema_version
+    }
+
+    /// The name of the database's change feed.
+    pub fn feed_id(&self) -> &FeedId {
+        &self.feed_id
     }
 
     /// How much the writer has done and has to do.

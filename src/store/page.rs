@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::ReadTx;
 use super::engine::{Row, Value};
 use crate::error::{Error, Result};
+use crate::model::Summary;
 use crate::model::limits::MAX_PAGE_BYTES;
 
 /// A page as it is filled, by one statement or several that go on from each other.
@@ -43,9 +44,27 @@ impl<T: Serialize> Page<T> {
         Self { text_budget, ..Self::new(limit) }
     }
 
+    /// Returns an empty page of messages beside a summary, which counts for both limits of bytes.
+    pub(super) fn beside(
+        summary: &Option<Summary>,
+        limit: u32,
+        text_budget: usize,
+    ) -> Result<Self> {
+        let Some(summary) = summary else { return Ok(Self::with_text_budget(limit, text_budget)) };
+        Ok(Self {
+            json_budget: MAX_PAGE_BYTES.saturating_sub(json_bytes(summary)?),
+            ..Self::with_text_budget(limit, text_budget.saturating_sub(summary.content.len()))
+        })
+    }
+
+    /// Returns an empty page with a limit of its own for the bytes of its JSON.
+    pub(super) fn within(limit: u32, json_budget: usize) -> Self {
+        Self { json_budget, ..Self::new(limit) }
+    }
+
     /// Returns one of two empty pages that are put together.
     pub(super) fn half(limit: u32) -> Self {
-        Self { json_budget: MAX_PAGE_BYTES / 2, ..Self::new(limit) }
+        Self::within(limit, MAX_PAGE_BYTES / 2)
     }
 
     /// Reads a statement's rows into the page, as far as they fit.

@@ -398,31 +398,24 @@ fn move_to(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EngineKind;
     use crate::store::{engine, migrations};
 
     #[test]
     fn every_statement_searches_its_index_on_both_engines() {
-        for kind in [EngineKind::Turso, EngineKind::Sqlite] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
-            let mut connection = engine.connect().expect("a connection");
-            for script in [migrations::FOUNDATION, migrations::PLACES] {
-                migrations::run_script(connection.as_mut(), script).expect("tables");
-            }
+        migrations::on_each_engine(|kind, connection| {
             for (sql, index) in [
                 (BY_PATH_WITHOUT_CASE, "idx_projects_path_without_case (path_without_case=?)"),
                 (BY_REMOTE, "idx_projects_git_remote (git_remote=?)"),
                 (BY_ROOT_COMMIT, "idx_projects_git_root_commit (git_root_commit=?)"),
                 (BY_FORMER_PATH, "sqlite_autoindex_project_former_paths_1 (path_key=?)"),
             ] {
-                let plan = engine::query_plan(connection.as_mut(), sql);
+                let plan = engine::query_plan(connection, sql);
                 let [step] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
                 assert!(step.starts_with("SEARCH ") && step.contains(index), "{kind:?}: {step}");
             }
             // A folder's few projects are sorted.
-            let plan = engine::query_plan(connection.as_mut(), BY_PATH);
+            let plan = engine::query_plan(connection, BY_PATH);
             assert!(plan[0].contains("idx_projects_path_key (path_key=?)"), "{kind:?}: {plan:?}");
-        }
+        });
     }
 }

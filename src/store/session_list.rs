@@ -1,9 +1,13 @@
-//! The list of sessions, newest activity first: of all, of a project, of a kind, of both.
+//! The lists of sessions, newest activity first: of all, of a project, of a kind, of both. Each is one of
+//! three: of the usual sessions, of the archive or of the trash.
 //!
 //! Every append moves the session in each index that holds `activity_at`, which costs a page of
 //! the log an index. So there are two of them, not one a list: by kind, and by project and kind. A
 //! list of every kind is merged from the lists of each, and takes a few seeks a kind; there are
 //! few kinds, since a kind says what a client uses a session for.
+//!
+//! The list of the sessions that came from one goes by their start, so that appends leave its index
+//! alone.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,13 +17,14 @@ use super::ReadTx;
 use super::engine::{Row, Value};
 use super::page::Page;
 use super::sessions::{parent_id, project_id};
+use super::shelf::Shelf;
 use crate::api::Paged;
 use crate::api::session::{ListParams, SessionPage};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Millis, ProjectId, SessionId, SessionSummary};
 
-/// The statements of one list. Their parameters are the kind, the project, the time and the id that
-/// the page before ended with, and the limit.
+/// The statements of one list. Their parameters are the kind, the shelf, the project, the time and the
+/// id that the page before ended with, and the limit.
 struct List {
     /// The first kind not before the one given.
     kind: &'static str,
@@ -41,9 +46,9 @@ struct Parts {
 
 macro_rules! columns {
     () => {
-        "id, project_id, kind, title, description, model, parent_id,
-            next_index - hidden_count, first_message_at, last_message_at,
-            created_at, activity_at"
+        "id, project_id, kind, title, description, model, parent_id, forked_at_index,
+            next_index - hidden_count - compacted_count, compacted_count, first_message_at,
+            last_message_at, created_at, activity_at, archived_at, deleted_at"
     };
 }
 
@@ -52,10 +57,10 @@ macro_rules! part {
         concat!(
             "SELECT ",
             $columns,
-            " FROM agent_sessions WHERE deleted_at IS NULL AND kind = ?1",
+            " FROM agent_sessions WHERE shelf = ?2 AND kind = ?1",
             $project,
             $key,
-            " ORDER BY activity_at DESC, id DESC LIMIT ?5",
+            " ORDER BY activity_at DESC, id DESC LIMIT ?6",
         )
     };
 }
@@ -65,8 +70,8 @@ macro_rules! parts {
         Parts {
             first: [part!($columns, $project, "")],
             later: [
-                part!($columns, $project, " AND activity_at = ?3 AND id < ?4"),
-                part!($columns, $project, " AND activity_at < ?3"),
+                part!($columns, $project, " AND activity_at = ?4 AND id < ?5"),
+                part!($columns, $project, " AND activity_at < ?4"),
             ],
         }
     };
@@ -76,7 +81,7 @@ macro_rules! list {
     ($project:literal) => {
         List {
             kind: concat!(
-                "SELECT kind FROM agent_sessions WHERE deleted_at IS NULL AND kind >= ?1",
+                "SELECT kind FROM agent_sessions WHERE shelf = ?2 AND kind >= ?1",
                 $project,
                 " ORDER BY kind LIMIT 1",
             ),
@@ -87,33 +92,96 @@ macro_rules! list {
 }
 
 const OF_ALL: List = list!("");
-const OF_PROJECT: List = list!(" AND project_id = ?2");
+const OF_PROJECT: List = list!(" AND project_id = ?3");
 const OF_NO_PROJECT: List = list!(" AND project_id IS NULL");
+
+macro_rules! children {
+    ($key:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM agent_sessions WHERE parent_id = ?1 AND shelf = ?2",
+            $key,
+            " ORDER BY created_at DESC, id DESC LIMIT ?5",
+        )
+    };
+}
+
+/// The sessions that came from one. The parameters are that one, the shelf, the time and the id that
+/// the page before ended with, and the limit.
+const CHILDREN: Parts = Parts {
+    first: [children!("")],
+    later: [children!(" AND created_at = ?3 AND id < ?4"), children!(" AND created_at < ?3")],
+};
+
+impl Parts {
+    /// Returns those of a first or of a later page.
+    fn of(&'static self, after: &After) -> &'static [&'static str] {
+        if after.is_none() { &self.first } else { &self.later }
+    }
+}
 
 /// Bytes of texts that are read of a kind at a time, while a page is merged of several.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Returns a page of sessions, newest activity first.
+/// Returns a page of sessions.
 pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SessionPage> {
+    let after = params.cursor.as_ref().map(Cursor::position);
+    let shelf = match (params.deleted, params.archived) {
+        (true, _) => Shelf::Trash,
+        (false, true) => Shelf::Archive,
+        (false, false) => Shelf::Usual,
+    };
+    let mut page = Page::new(params.limit);
+    if let Some(parent_id) = &params.parent_id {
+        let (created_at, id) = key(&after);
+        for sql in CHILDREN.of(&after) {
+            let values = vec![
+                parent_id.as_str().into(),
+                shelf.number().into(),
+                created_at.into(),
+                id.into(),
+            ];
+            page.fill(tx, sql, values, read_summary, size)?;
+        }
+    } else {
+        fill(tx, params, shelf, after, &mut page)?;
+    }
+    let next_cursor = page.end().map(|last| {
+        let is_of_parent = params.parent_id.is_some();
+        let at = if is_of_parent { last.created_at } else { last.activity_at };
+        Cursor::after(params.list(), at, last.id.as_str())
+    });
+    Ok(SessionPage { sessions: page.items, next_cursor })
+}
+
+/// Reads a page of the list by activity.
+fn fill(
+    tx: &mut ReadTx<'_>,
+    params: &ListParams,
+    shelf: Shelf,
+    after: After,
+    page: &mut Page<SessionSummary>,
+) -> Result<()> {
     let (list, project_id) = match &params.project_id {
         None => (&OF_ALL, None),
         Some(None) => (&OF_NO_PROJECT, None),
         Some(Some(project_id)) => (&OF_PROJECT, Some(project_id)),
     };
-    let after = params.cursor.as_ref().map(Cursor::position);
-    let query = Query { list, project_id, after };
+    let query = Query { list, shelf, project_id, after };
     let kinds = match &params.kind {
         Some(kind) => vec![kind.clone()],
         None => query.kinds(tx)?,
     };
-    let mut page = Page::new(params.limit);
     match kinds.as_slice() {
-        [kind] => query.fill(tx, kind, &mut page)?,
-        kinds => query.merge(tx, kinds, params.limit, &mut page)?,
+        [kind] => query.fill(tx, kind, page),
+        kinds => query.merge(tx, kinds, params.limit, page),
     }
-    let next_cursor =
-        page.end().map(|last| Cursor::after(params.list(), last.activity_at, last.id.as_str()));
-    Ok(SessionPage { sessions: page.items, next_cursor })
+}
+
+/// Returns the time and the id behind which a list goes on.
+fn key(after: &After) -> (Option<Millis>, Option<&str>) {
+    after.as_ref().map(|(at, id)| (*at, id.as_str())).unzip()
 }
 
 /// Where a list goes on: behind this time and id, or at its start.
@@ -122,6 +190,7 @@ type After = Option<(Millis, String)>;
 /// What of a list is asked.
 struct Query<'a> {
     list: &'static List,
+    shelf: Shelf,
     project_id: Option<&'a ProjectId>,
     after: After,
 }
@@ -129,7 +198,7 @@ struct Query<'a> {
 impl Query<'_> {
     /// Reads the sessions of one kind into a page.
     fn fill(&self, tx: &mut ReadTx<'_>, kind: &str, page: &mut Page<SessionSummary>) -> Result<()> {
-        for sql in self.parts(&self.list.rows) {
+        for sql in self.list.rows.of(&self.after) {
             page.fill(tx, sql, self.values(kind), read_summary, size)?;
         }
         Ok(())
@@ -159,15 +228,12 @@ impl Query<'_> {
         Ok(())
     }
 
-    fn parts(&self, parts: &'static Parts) -> &'static [&'static str] {
-        if self.after.is_none() { &parts.first } else { &parts.later }
-    }
-
     /// Returns the parameters of a statement, all but the limit.
     fn values<'a>(&'a self, kind: &'a str) -> Vec<Value<'a>> {
-        let (activity_at, id) = self.after.as_ref().map(|(at, id)| (*at, id.as_str())).unzip();
+        let (activity_at, id) = key(&self.after);
         let project_id = self.project_id.map(ProjectId::as_str);
-        vec![kind.into(), project_id.into(), activity_at.into(), id.into()]
+        let shelf = self.shelf.number();
+        vec![kind.into(), shelf.into(), project_id.into(), activity_at.into(), id.into()]
     }
 
     /// Returns the kinds that the list has.
@@ -175,7 +241,7 @@ impl Query<'_> {
         let mut kinds = Vec::new();
         let mut from = String::new();
         loop {
-            let mut values = vec![Value::from(&from)];
+            let mut values = vec![Value::from(&from), self.shelf.number().into()];
             values.extend(self.project_id.map(|id| Value::from(id.as_str())));
             let Some(kind) = tx.first(self.list.kind, &values, Row::text)? else {
                 return Ok(kinds);
@@ -190,7 +256,7 @@ impl Query<'_> {
     fn newest(&self, tx: &mut ReadTx<'_>, kinds: &[String], count: usize) -> Result<Vec<usize>> {
         let mut newest: BinaryHeap<Reverse<(Millis, String, usize)>> = BinaryHeap::new();
         for (at, kind) in kinds.iter().enumerate() {
-            for sql in self.parts(&self.list.keys) {
+            for sql in self.list.keys.of(&self.after) {
                 let mut values = self.values(kind);
                 values.push((count as i64).into());
                 tx.each(sql, &values, |row| {
@@ -256,11 +322,15 @@ fn read_summary(row: &mut Row) -> Result<SessionSummary> {
         description: row.optional_text()?,
         model: row.optional_text()?,
         parent_id: parent_id(row)?,
+        forked_at_index: row.optional_int()?,
         message_count: row.int()?,
+        compacted_count: row.int()?,
         first_message_at: row.optional_int()?,
         last_message_at: row.optional_int()?,
         created_at: row.int()?,
         activity_at: row.int()?,
+        archived_at: row.optional_int()?,
+        deleted_at: row.optional_int()?,
     })
 }
 
@@ -270,9 +340,7 @@ mod tests {
 
     use super::*;
     use crate::config::EngineKind;
-    use crate::store::engine;
-
-    const TABLES: &str = include_str!("migrations/0001_foundation.sql");
+    use crate::store::{engine, migrations};
 
     fn statements(list: &List) -> Vec<&'static str> {
         let parts = [&list.rows, &list.keys];
@@ -284,16 +352,15 @@ mod tests {
     #[test]
     fn every_statement_searches_its_index_on_both_engines() {
         for kind in [EngineKind::Turso, EngineKind::Sqlite] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
-            let mut connection = engine.connect().expect("a connection");
-            crate::store::migrations::run_script(connection.as_mut(), TABLES).expect("tables");
-            for (list, index) in [
-                (&OF_ALL, "idx_agent_sessions_kind_activity"),
-                (&OF_PROJECT, "idx_agent_sessions_project_kind_activity"),
-                (&OF_NO_PROJECT, "idx_agent_sessions_project_kind_activity"),
+            let (_folder, mut connection) = migrations::new_database(kind);
+            let children = [&CHILDREN.first[..], &CHILDREN.later].concat();
+            for (statements, index) in [
+                (statements(&OF_ALL), "idx_agent_sessions_shelf_kind_activity"),
+                (statements(&OF_PROJECT), "idx_agent_sessions_shelf_project_kind_activity"),
+                (statements(&OF_NO_PROJECT), "idx_agent_sessions_shelf_project_kind_activity"),
+                (children, "idx_agent_sessions_parent_created"),
             ] {
-                for sql in statements(list) {
+                for sql in statements {
                     let plan = engine::query_plan(connection.as_mut(), sql);
                     let [step] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };
                     let searches = step.starts_with("SEARCH agent_sessions USING ");
@@ -306,58 +373,66 @@ mod tests {
         }
     }
 
-    /// Of 6,000 sessions: two thirds in the trash, one kind rare, a thousand of one time.
-    fn sessions() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        connection.execute_batch(TABLES).expect("tables");
+    /// Of 6,000 sessions: a third each is in the archive and the trash, one kind is rare, a thousand are
+    /// of one time, and all but a few came from one.
+    fn sessions() -> (tempfile::TempDir, Connection) {
+        let (folder, _) = migrations::new_database(EngineKind::Sqlite);
+        let connection = Connection::open(folder.path().join("x.db")).expect("a database");
         connection.execute_batch("BEGIN").expect("begins");
         for number in 0..6000_i64 {
             let project = (number % 4 > 0).then(|| format!("p{}", number % 4));
             let kind = if number % 1000 < 4 { "rare" } else { "chat" };
             let at = number.clamp(2000, 5000);
-            let deleted_at = (number % 3 > 0).then_some(number);
+            let parent = (number % 500 > 0).then_some("p1");
             connection
                 .execute(
                     "INSERT INTO agent_sessions
-                        (id, project_id, kind, created_at, updated_at, activity_at, deleted_at)
-                    VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5)",
-                    params![format!("{number:06}"), project, kind, at, deleted_at],
+                        (id, project_id, kind, created_at, updated_at, activity_at, shelf, parent_id)
+                    VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, ?6)",
+                    params![format!("{number:06}"), project, kind, at, number % 3, parent],
                 )
                 .expect("inserts");
         }
         connection.execute_batch("COMMIT").expect("commits");
-        connection
+        (folder, connection)
+    }
+
+    /// Runs a statement with these parameters, as many as it has, and returns its steps and rows.
+    fn run(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> (i32, i32) {
+        let mut statement = connection.prepare(sql).expect("a statement");
+        for (number, value) in (1..=statement.parameter_count()).zip(values) {
+            statement.raw_bind_parameter(number, value).expect("binds");
+        }
+        let mut rows = 0;
+        let mut found = statement.raw_query();
+        while found.next().expect("a row").is_some() {
+            rows += 1;
+        }
+        drop(found);
+        (statement.get_status(StatementStatus::VmStep), rows)
     }
 
     #[test]
     fn every_statement_reads_about_the_rows_it_returns() {
-        let connection = sessions();
-        for list in [&OF_ALL, &OF_PROJECT, &OF_NO_PROJECT] {
-            for sql in statements(list) {
-                for kind in ["chat", "rare", "none"] {
-                    // In the middle, within the thousand of one time at the end, and at the start.
-                    for (at, id) in [(4000, "004000"), (5000, "005500"), (2000, "000001")] {
-                        let mut statement = connection.prepare(sql).expect("a statement");
-                        for (number, value) in [(1, kind), (2, "p1"), (4, id)] {
-                            if number <= statement.parameter_count() {
-                                statement.raw_bind_parameter(number, value).expect("binds");
-                            }
-                        }
-                        for (number, value) in [(3, at), (5, 51)] {
-                            if number <= statement.parameter_count() {
-                                statement.raw_bind_parameter(number, value).expect("binds");
-                            }
-                        }
-                        let mut rows = 0;
-                        let mut found = statement.raw_query();
-                        while found.next().expect("a row").is_some() {
-                            rows += 1;
-                        }
-                        drop(found);
-                        let steps = statement.get_status(StatementStatus::VmStep);
-                        assert!(steps < 40 * (rows + 1), "{steps} steps for {rows} rows: {sql}");
+        let (_folder, connection) = sessions();
+        let check = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+            let (steps, rows) = run(&connection, sql, values);
+            assert!(steps < 50 * (rows + 1), "{steps} steps for {rows} rows: {sql}");
+            rows
+        };
+        // In the middle, within the thousand of one time at the end, and at the start.
+        let places = [(4000, "004000"), (5000, "005500"), (2000, "000001")];
+        for (at, id) in places {
+            for list in [&OF_ALL, &OF_PROJECT, &OF_NO_PROJECT] {
+                for sql in statements(list) {
+                    for kind in ["chat", "rare", "none"] {
+                        check(sql, &[&kind, &0, &"p1", &at, &id, &51]);
                     }
                 }
+            }
+            for sql in CHILDREN.first.iter().chain(&CHILDREN.later) {
+                check(sql, &[&"p1", &1, &at, &id, &51]);
+                assert_eq!(check(sql, &[&"none", &1, &at, &id, &51]), 0);
             }
         }
     }

@@ -128,6 +128,15 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<SettingPage> {
     Ok(SettingPage { settings, next_cursor })
 }
 
+/// Returns the value that one scope has.
+pub(super) fn in_scope(
+    tx: &mut ReadTx<'_>,
+    project_id: Option<&ProjectId>,
+    key: &str,
+) -> Result<Option<Setting>> {
+    one(tx, &scope_of(project_id), key, kind_of(project_id))
+}
+
 fn one(tx: &mut ReadTx<'_>, scope: &str, key: &str, kind: ScopeKind) -> Result<Option<Setting>> {
     tx.first(ONE, &[scope.into(), key.into()], |row| read_setting(row, kind))
 }

@@ -7,8 +7,11 @@ use crate::error::{Error, Result};
 const PROJECTS: &str = "SELECT COUNT(*) FROM projects WHERE removed_at IS NULL";
 const FILES: &str = "SELECT COUNT(*) FROM files";
 const SETTINGS: &str = "SELECT COUNT(*) FROM settings";
-const SESSIONS: &str = "SELECT COUNT(*), COALESCE(SUM(next_index - hidden_count), 0)
+const SESSIONS: &str =
+    "SELECT COUNT(*), COALESCE(SUM(next_index - hidden_count - compacted_count), 0)
     FROM agent_sessions WHERE deleted_at IS NULL";
+
+const ATTACHMENTS: &str = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM attachments";
 
 /// Counts what is stored, without reading messages.
 pub fn counts(tx: &mut ReadTx<'_>) -> Result<StoredCounts> {
@@ -18,5 +21,15 @@ pub fn counts(tx: &mut ReadTx<'_>) -> Result<StoredCounts> {
     let settings = tx.first(SETTINGS, &[], |row| row.int())?.ok_or_else(none)?;
     let (sessions, messages) =
         tx.first(SESSIONS, &[], |row| Ok((row.int()?, row.int()?)))?.ok_or_else(none)?;
-    Ok(StoredCounts { projects, files, sessions, messages, settings })
+    let (attachments, attachment_bytes) =
+        tx.first(ATTACHMENTS, &[], |row| Ok((row.int()?, row.int()?)))?.ok_or_else(none)?;
+    Ok(StoredCounts {
+        projects,
+        files,
+        sessions,
+        messages,
+        settings,
+        attachments,
+        attachment_bytes,
+    })
 }

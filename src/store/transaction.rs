@@ -85,13 +85,21 @@ pub struct WriteTx<'a> {
     read: ReadTx<'a>,
     changed: bool,
     written_bytes: usize,
-    last_seq: Seq,
+    /// The number of the last change; `None` where changes are not written.
+    last_seq: Option<Seq>,
+    leaves_purging: bool,
 }
 
 impl<'a> WriteTx<'a> {
     /// Returns a transaction whose changes go on from the number of the last one.
-    pub(super) fn new(connection: &'a mut dyn Connection, last_seq: Seq) -> Self {
-        Self { read: ReadTx::new(connection), changed: false, written_bytes: 0, last_seq }
+    pub(super) fn new(connection: &'a mut dyn Connection, last_seq: Option<Seq>) -> Self {
+        Self {
+            read: ReadTx::new(connection),
+            changed: false,
+            written_bytes: 0,
+            last_seq,
+            leaves_purging: false,
+        }
     }
 
     /// Runs a statement that changes rows, and returns how many.
@@ -110,17 +118,33 @@ impl<'a> WriteTx<'a> {
     }
 
     /// Returns the number and the time of a change that is added now.
-    pub(super) fn next_change(&mut self) -> (Seq, Millis) {
-        self.last_seq += 1;
-        (self.last_seq, time::now())
+    pub(super) fn next_change(&mut self) -> Option<(Seq, Millis)> {
+        let seq = self.last_seq.as_mut()?;
+        *seq += 1;
+        Some((*seq, time::now()))
     }
 
     /// The number of the last change.
-    pub(super) fn last_seq(&self) -> Seq {
+    pub(super) fn last_seq(&self) -> Option<Seq> {
         self.last_seq
     }
 
-    /// The bytes that were bound to statements which change rows.
+    /// Has the writer go on with a purge between other writes.
+    pub(super) fn leave_purging(&mut self) {
+        self.leaves_purging = true;
+    }
+
+    /// True where a purge is to go on.
+    pub(super) fn leaves_purging(&self) -> bool {
+        self.leaves_purging
+    }
+
+    /// Counts what a statement changes beside the bytes that are bound to it.
+    pub(super) fn add_written(&mut self, bytes: usize) {
+        self.written_bytes += bytes;
+    }
+
+    /// The bytes that were bound to statements which change rows, and those counted beside them.
     pub(super) fn written_bytes(&self) -> usize {
         self.written_bytes
     }

@@ -2,6 +2,7 @@
 //!
 //! There is no timer: what has queued while the last group was committed is the next group.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::engine::{self, Connection};
 use super::transaction::WriteTx;
+use super::trash;
 use crate::error::{Error, Result};
 use crate::model::Seq;
 use crate::model::limits::{
@@ -57,18 +59,27 @@ struct Counters {
 /// What the writer tells of its work as it goes on.
 struct Progress {
     counters: Arc<Counters>,
-    /// The number of the newest change on the disk.
-    committed: watch::Sender<Seq>,
+    /// The number of the newest change on the disk; `None` where changes are not written.
+    committed: Option<watch::Sender<Seq>>,
+    /// Whether something may be left to purge; at the start, what the end before broke off.
+    is_purging: Cell<bool>,
 }
 
 impl Progress {
-    fn last_seq(&self) -> Seq {
-        *self.committed.borrow()
+    /// Takes note of what a write leaves to do, also where it is rolled back then.
+    fn applied(&self, transaction: &WriteTx<'_>) {
+        self.is_purging.set(self.is_purging.get() || transaction.leaves_purging());
+    }
+
+    fn last_seq(&self) -> Option<Seq> {
+        self.committed.as_ref().map(|committed| *committed.borrow())
     }
 
     /// Tells of a commit whose last change has this number.
-    fn committed(&self, last_seq: Seq) {
-        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
+    fn committed(&self, last_seq: Option<Seq>) {
+        if let Some((committed, last)) = self.committed.as_ref().zip(last_seq) {
+            committed.send_if_modified(|seq| std::mem::replace(seq, last) != last);
+        }
     }
 }
 
@@ -138,13 +149,18 @@ impl<T> Future for PendingWrite<T> {
 }
 
 impl Writer {
-    /// Starts the writer's thread on a connection that nothing else uses, behind the last change.
-    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Seq) -> Result<Self> {
+    /// Starts the writer's thread on a connection that nothing else uses, behind the last change;
+    /// `None` writes no changes.
+    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Option<Seq>) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let (ended_sender, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
-        let (committed_sender, committed) = watch::channel(last_seq);
-        let progress = Progress { counters: Arc::clone(&counters), committed: committed_sender };
+        let (committed_sender, committed) = watch::channel(last_seq.unwrap_or(0));
+        let progress = Progress {
+            counters: Arc::clone(&counters),
+            committed: last_seq.map(|_| committed_sender),
+            is_purging: Cell::new(true),
+        };
         std::thread::Builder::new()
             .name("aetherd-writer".to_owned())
             .spawn(move || {
@@ -230,13 +246,13 @@ impl Writer {
     }
 }
 
-/// Serves the queue until it is closed and empty.
+/// Serves the queue until it is closed and empty, and goes on with purges between the groups.
 fn serve(
     mut connection: Box<dyn Connection>,
     jobs: &mpsc::Receiver<Queued>,
     progress: &Progress,
 ) -> Result<()> {
-    while let Some(first) = next_write(jobs) {
+    while let Some(first) = next_or_purge(connection.as_mut(), jobs, progress)? {
         let mut bytes = first.bytes;
         let mut group = VecDeque::from([first]);
         while group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
@@ -252,6 +268,29 @@ fn serve(
         tracing::warn!(%error, "the last checkpoint failed; the next start reads the log");
     }
     Ok(())
+}
+
+/// Waits for the next write, or returns `None` once the queue is closed and empty. Goes on with a purge
+/// meanwhile: a batch before each group, and all of it where no write comes.
+///
+/// Where a batch fails, as on a full disk, the rest waits for the next purge or start. An error is fatal.
+fn next_or_purge(
+    connection: &mut dyn Connection,
+    jobs: &mpsc::Receiver<Queued>,
+    progress: &Progress,
+) -> Result<Option<Queued>> {
+    while progress.is_purging.get() {
+        let mut is_done = true;
+        let purge = &mut |tx: &mut WriteTx<'_>| trash::purge_batch(tx).map(|done| is_done = done);
+        let outcome = write_one(connection, purge, progress)?;
+        progress.is_purging.set(outcome.is_ok() && !is_done);
+        match jobs.try_recv() {
+            Ok(next) => return Ok(Some(next)),
+            Err(mpsc::TryRecvError::Disconnected) => return Ok(None),
+            Err(mpsc::TryRecvError::Empty) => {}
+        }
+    }
+    Ok(next_write(jobs))
 }
 
 /// Waits for the next write, or returns `None` once the queue is closed and empty.
@@ -298,6 +337,7 @@ fn write_group(
             let outcome = queued.command.apply(&mut transaction);
             bytes += transaction.written_bytes();
             last_seq = transaction.last_seq();
+            progress.applied(&transaction);
             is_sound = !outcome.as_ref().is_err_and(Error::is_storage)
                 && (outcome.is_ok() || !transaction.has_changed());
             applied.push((queued, outcome));
@@ -328,7 +368,7 @@ fn write_singly(
     progress: &Progress,
 ) -> Result<()> {
     for mut queued in group {
-        let outcome = write_one(connection, queued.command.as_mut(), progress)?;
+        let outcome = write_one(connection, &mut |tx| queued.command.apply(tx), progress)?;
         queued.reply(outcome);
     }
     Ok(())
@@ -337,7 +377,7 @@ fn write_singly(
 /// The outer error is fatal, the inner one is the write's.
 fn write_one(
     connection: &mut dyn Connection,
-    command: &mut dyn Command,
+    work: &mut dyn FnMut(&mut WriteTx<'_>) -> Result<()>,
     progress: &Progress,
 ) -> Result<Result<()>> {
     if let Err(error) = connection.execute(BEGIN, &[]) {
@@ -345,8 +385,9 @@ fn write_one(
         return Ok(Err(error));
     }
     let mut transaction = WriteTx::new(connection, progress.last_seq());
-    let applied = command.apply(&mut transaction);
+    let applied = work(&mut transaction);
     let last_seq = transaction.last_seq();
+    progress.applied(&transaction);
     let outcome = applied.and_then(|()| connection.execute(COMMIT, &[]).map(|_| ()));
     match &outcome {
         Ok(()) => progress.committed(last_seq),

@@ -134,6 +134,15 @@ pub(super) fn pairs(members: &Members) -> String {
     format!("[{}]", pairs.join(","))
 }
 
+/// Returns a name that no member has.
+pub(super) fn free_name(name: &str, members: &Members) -> String {
+    let mut name = name.to_owned();
+    while members.iter().any(|(member, _)| *member == name) {
+        name.push('_');
+    }
+    name
+}
+
 /// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     json_of(text)

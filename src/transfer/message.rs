@@ -1,9 +1,9 @@
 //! One message of the IDE's file becomes one message of the daemon; what has no field goes into `metadata`.
 //!
 //! `metadata` holds, under the IDE's own names and as written, every field that the message has
-//! no place for: `toolCalls`, `thoughts`, `images`, `metadata`, unknown ones, and also an `id`, `role`,
-//! `content` or `timestamp` that could not be taken over as it is. What the importer had to
-//! decide stands beside them under `import` (with `_` behind it where the file has that name):
+//! no place for: `toolCalls`, `thoughts`, `metadata`, unknown ones, and also an `id`, `role`,
+//! `content` or `timestamp` that could not be taken over as it is. Of `images` it holds what could not
+//! be made attachments of (the head of `images.rs` says more). What the importer had to decide stands beside them under `import` (with `_` behind it where the file has that name):
 //!
 //! - `id`: `missing`, `invalid`, `repeated` in its file, or `taken` by another session's message
 //! - `role`: `missing` or `unknown`; such a message is stored as the assistant's, whose words are
@@ -16,13 +16,18 @@
 //! - `left_out`: members, by their bytes, that are too large for the daemon to take
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::fields::{self, Fields, Members, flatten, json_of, object, pairs, quoted, shed};
+use super::fields::{
+    self, Fields, Members, flatten, free_name, json_of, object, pairs, quoted, shed,
+};
+use super::images::{self, IMAGES};
 use super::instant;
 use super::tally::Tally;
+use crate::api::attachment::PutParams;
 use crate::api::message::NewMessage;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_FRAME_BYTES};
 use crate::model::{MessageId, Millis, Role, SessionId};
@@ -48,6 +53,10 @@ pub(super) struct PlannedMessage {
     facts: Members,
     /// Names and sizes of what the daemon cannot take.
     pub(super) left_out: Members,
+    /// The images that become attachments, in order.
+    pub(super) images: Vec<Arc<PutParams>>,
+    /// The member `images` as it was written, where some of it becomes attachments.
+    written_images: Option<String>,
 }
 
 impl PlannedMessage {
@@ -68,8 +77,28 @@ impl PlannedMessage {
             content: self.content.clone(),
             code_excerpt: None,
             metadata: (!members.is_empty()).then(|| object(&members)),
+            attachments: self.images.iter().map(|image| images::reference(image)).collect(),
             created_at: Some(self.created_at),
         }
+    }
+
+    /// Returns the message as importers stored it that made no attachments; `None` where it is the same.
+    pub(super) fn with_images_in_metadata(&self) -> Option<Self> {
+        let written = self.written_images.clone()?;
+        let mut message = self.clone();
+        message.images.clear();
+        message.kept.retain(|(name, _)| name != IMAGES);
+        message.kept.push((IMAGES.to_owned(), written));
+        message.shed();
+        Some(message)
+    }
+
+    /// Returns the member `images` as it was written, and what of it stays; `None` where all stays.
+    pub(super) fn images_in_metadata(&self) -> Option<(&str, Option<&str>)> {
+        let left = self.kept.iter().find(|(name, _)| name == IMAGES);
+        self.written_images
+            .as_deref()
+            .map(|written| (written, left.map(|(_, value)| value.as_str())))
     }
 
     /// Returns the message under an id made for it, since its own is in use; its own is kept.
@@ -88,7 +117,9 @@ impl PlannedMessage {
     fn shed(&mut self) {
         let members = self.kept.iter().chain(&self.facts);
         let metadata: usize = members.map(|(name, value)| name.len() + value.len()).sum();
-        if metadata < MAX_CONTENT_BYTES / 2 && self.content.len() < MAX_CONTENT_BYTES / 4 {
+        let is_small =
+            metadata < MAX_CONTENT_BYTES / 2 && self.content.len() < MAX_CONTENT_BYTES / 4;
+        if is_small && self.images.is_empty() {
             return;
         }
         let mut new = self.to_new();
@@ -174,6 +205,10 @@ impl<'a> Converter<'a> {
             self.tally.add("not an object, kept in the metadata", place);
         }
         let (mut kept, shadowed) = fields.into_rest();
+        let taken = images::take(&mut kept);
+        for reason in &taken.reasons {
+            self.tally.add(reason, place);
+        }
         if !shadowed.is_empty() {
             facts.push(("shadowed".to_owned(), pairs(&shadowed)));
             self.tally.add("a field comes twice, the first is in the metadata", place);
@@ -189,9 +224,18 @@ impl<'a> Converter<'a> {
         let id = own_id.unwrap_or_else(|| derived_id(self.session_id, place, &content));
         let role = role.and_then(|role| Role::parse(&role)).unwrap_or(Role::Assistant);
         let created_at = self.time;
-        let left_out = Members::new();
-        let mut message =
-            PlannedMessage { place, id, role, content, created_at, kept, facts, left_out };
+        let mut message = PlannedMessage {
+            place,
+            id,
+            role,
+            content,
+            created_at,
+            kept,
+            facts,
+            left_out: Members::new(),
+            images: taken.images,
+            written_images: taken.as_written,
+        };
         message.shed();
         if self.used.contains(&message.id) {
             self.tally.add("an id comes again, another was made", place);
@@ -215,15 +259,6 @@ pub(super) fn take_time(fields: &mut Fields<'_>, name: &str) -> Option<Millis> {
         fields.take(name);
     }
     Some(millis)
-}
-
-/// Returns a name that no member has.
-fn free_name(name: &str, members: &Members) -> String {
-    let mut name = name.to_owned();
-    while members.iter().any(|(member, _)| *member == name) {
-        name.push('_');
-    }
-    name
 }
 
 /// Returns the id of a message that has none of its own: the same for the same file each time.

@@ -2,18 +2,22 @@
 //!
 //! The importer is a client of a running daemon like any other. It reads the IDE's files and never
 //! writes them, adds to the store what is not there, and changes nothing that is, but that a session
-//! in no project is put into its own: it can be run twice, and after an interruption it goes on. Nothing is dropped silently: what the daemon has
-//! no field for is kept in `metadata` (the heads of `session.rs` and `message.rs` say how), and what cannot be stored is
-//! told with its reason ([`FileOutcome`]).
+//! in no project is put into its own, and that images which it once left in the metadata of messages
+//! become attachments: it can be run twice, and after an interruption it goes on. Nothing is dropped
+//! silently: what the daemon has no field for is kept in `metadata` (the heads of `session.rs`,
+//! `message.rs` and `images.rs` say how), and what cannot be stored is told with its reason
+//! ([`FileOutcome`]).
 
 mod calls;
 mod fields;
+mod images;
 mod instant;
 mod message;
 mod outcome;
 mod send;
 mod session;
 mod settings;
+mod settle;
 mod source;
 mod tally;
 mod text;

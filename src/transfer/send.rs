@@ -1,5 +1,6 @@
 //! Sends a planned session to the daemon: what is not there is added, what is there stays as it is.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::calls::divide;
@@ -7,9 +8,10 @@ use super::fields::listed;
 use super::message::PlannedMessage;
 use super::outcome::{Disposition, FileOutcome};
 use super::session::SessionPlan;
+use super::settle::settle;
 use super::tally::Tally;
 use crate::api::message::{AppendMany, AppendManyParams};
-use crate::api::{ErrorKind, message, session};
+use crate::api::{ErrorKind, attachment, session};
 use crate::client::{Client, ClientError};
 use crate::model::limits::MAX_APPEND_MANY;
 use crate::model::{Session, SessionId};
@@ -114,6 +116,7 @@ async fn put_into_project(
         system_prompt: None,
         project_id: Some(plan.start.project_id.clone()),
         metadata: None,
+        archived: None,
     };
     match client.call::<session::Update>(&update).await {
         Ok(session) => {
@@ -169,7 +172,7 @@ async fn append(
                 waiting.push(range.start..middle);
             }
             Err(error) if is(&error, ErrorKind::Conflict) => {
-                resolve(client, session_id, &messages[range.start], outcome, tally).await?;
+                settle(client, session_id, &messages[range.start], outcome, tally).await?;
             }
             Err(error) => fail(outcome, &messages[range.start], &error.to_string()),
         }
@@ -178,7 +181,9 @@ async fn append(
 }
 
 /// Appends messages in one call, and returns how many were new.
-async fn append_call(
+///
+/// Their images are put only where the daemon lacks one: what is stored already needs none.
+pub(super) async fn append_call(
     client: &mut Client,
     session_id: &SessionId,
     messages: &[PlannedMessage],
@@ -188,63 +193,43 @@ async fn append_call(
         messages: messages.iter().map(PlannedMessage::to_new).collect(),
         expected_index: None,
     };
-    let appended = client.call::<AppendMany>(&params).await?;
+    let appended = match client.call::<AppendMany>(&params).await {
+        Err(error) if is_about_attachments(&error) => {
+            put_images(client, messages).await?;
+            client.call::<AppendMany>(&params).await?
+        }
+        answer => answer?,
+    };
     Ok(appended.messages.iter().filter(|message| message.created).count() as u64)
 }
 
-/// Settles what to do with a message whose id is stored with another content.
-///
-/// In the same session it is the message itself, patched since: it stays as it is. In another
-/// session, or one in the trash, it is another message: this one is stored under an id made for it.
-async fn resolve(
+/// Puts the images of some messages.
+pub(super) async fn put_images(
     client: &mut Client,
-    session_id: &SessionId,
-    message: &PlannedMessage,
-    outcome: &mut FileOutcome,
-    tally: &mut Tally,
+    messages: &[PlannedMessage],
 ) -> Result<(), ClientError> {
-    if is_in_session(client, session_id, message).await? {
-        outcome.messages.already_there += 1;
-        tally.add("stored with another content, left as it is", message.place);
-        return Ok(());
-    }
-    let derived = message.with_derived_id(session_id, "taken");
-    if derived.left_out.len() > message.left_out.len() {
-        tell_left_out(outcome, &derived);
-    }
-    match append_call(client, session_id, std::slice::from_ref(&derived)).await {
-        Ok(imported) => {
-            outcome.messages.imported += imported;
-            outcome.messages.already_there += 1 - imported;
-            tally.add("the id is another session's message, another was made", message.place);
+    let mut seen = HashSet::new();
+    for image in messages.iter().flat_map(|message| &message.images) {
+        if seen.insert(image.data.hash()) {
+            client.call::<attachment::Put>(image.as_ref()).await?;
         }
-        Err(error)
-            if is(&error, ErrorKind::Conflict)
-                && is_in_session(client, session_id, &derived).await? =>
-        {
-            outcome.messages.already_there += 1;
-            tally.add("stored with another content, left as it is", message.place);
-        }
-        Err(error) if is_about_content(&error) => fail(outcome, message, &error.to_string()),
-        Err(error) => return Err(error),
     }
     Ok(())
 }
 
-/// True where the session has a message of this id.
-async fn is_in_session(
-    client: &mut Client,
-    session_id: &SessionId,
-    message: &PlannedMessage,
-) -> Result<bool, ClientError> {
-    match client.call::<message::Get>(&message::IdParams { id: message.id.clone() }).await {
-        Ok(stored) => Ok(stored.session_id == *session_id),
-        Err(error) if is(&error, ErrorKind::NotFound) => Ok(false),
-        Err(error) => Err(error),
+/// True where an append was refused for an attachment that was not put.
+fn is_about_attachments(error: &ClientError) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Data {
+        #[serde(default)]
+        field: String,
     }
+    let ClientError::Rpc { data, .. } = error else { return false };
+    let field = serde_json::from_str(data).map(|Data { field }| field);
+    is(error, ErrorKind::InvalidParams) && field.is_ok_and(|field| field.contains("attachments["))
 }
 
-fn tell_left_out(outcome: &mut FileOutcome, message: &PlannedMessage) {
+pub(super) fn tell_left_out(outcome: &mut FileOutcome, message: &PlannedMessage) {
     if !message.left_out.is_empty() {
         outcome.left_out += message.left_out.len() as u64;
         outcome.problems.push(format!(
@@ -256,14 +241,14 @@ fn tell_left_out(outcome: &mut FileOutcome, message: &PlannedMessage) {
     }
 }
 
-fn fail(outcome: &mut FileOutcome, message: &PlannedMessage, reason: &str) {
+pub(super) fn fail(outcome: &mut FileOutcome, message: &PlannedMessage, reason: &str) {
     outcome.messages.failed += 1;
     outcome
         .problems
         .push(format!("message {} (messages[{}]): {reason}", message.id, message.place));
 }
 
-fn is(error: &ClientError, expected: ErrorKind) -> bool {
+pub(super) fn is(error: &ClientError, expected: ErrorKind) -> bool {
     matches!(error, ClientError::Rpc { kind, .. } if kind == expected.word())
 }
 

@@ -322,7 +322,10 @@ fn status_is_for_people_and_for_programs() {
     client.call("session.start", json!({"id": "s", "kind": "chat"}));
     client.call("settings.set", json!({"key": "k", "value": 1}));
     let text = out(&run(&home, &["status"]));
-    assert!(text.contains("1 session, 0 messages, 0 projects, 1 setting\n"), "{text}");
+    assert!(
+        text.contains("1 session, 0 messages, 0 projects, 1 setting, 0 attachments (0 B)\n"),
+        "{text}"
+    );
     assert!(text.contains(&daemon.pid().to_string()), "{text}");
     let status: Value =
         serde_json::from_str(&out(&run(&home, &["--json", "status"]))).expect("JSON");

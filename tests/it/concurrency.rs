@@ -191,6 +191,7 @@ fn readers_see_whole_snapshots() {
                                     content: format!("{number}.{part} {}", "x".repeat(700)),
                                     code_excerpt: None,
                                     metadata: None,
+                                    attachments: Vec::new(),
                                     created_at: None,
                                 })
                                 .collect(),

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aetherd::api::openrpc;
 use aetherd::model::limits::{
-    MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_PATH_BYTES,
+    MAX_ATTACHMENT_BYTES, MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    MAX_PATH_BYTES, MAX_SUMMARY_BYTES,
 };
 use aetherd::server::methods::Methods;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Home, error_kind};
+use crate::support::{Home, error_kind, post, request};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/openrpc.json");
 
@@ -104,7 +105,8 @@ fn every_example_does_what_it_shows() {
 
 /// Replaces what differs from run to run by its type.
 fn steady(value: Value, name: &str) -> Value {
-    const VARYING: [&str; 12] = [
+    const VARYING: [&str; 13] = [
+        "cursor",
         "instance_id",
         "version",
         "pid",
@@ -148,6 +150,7 @@ fn the_document_lists_just_the_errors_that_calls_give() {
     let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-0\n+1\n";
     let edit = |id: &str, session_id: &str, diff: &str| json!({"id": id, "session_id": session_id, "file_path": "/x", "kind": "replace", "diff": diff});
     client.call("edit.record", edit("e", "s", diff));
+    let elsewhere = format!("{}.1", "0".repeat(32));
     let long_path = "x".repeat(MAX_PATH_BYTES + 1);
     let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (method, params) in [
@@ -187,7 +190,26 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("session.list", json!({"kind": long})),
         ("session.clear", json!({"id": "none"})),
         ("session.clear", json!({"id": "s", "expected_next_index": 7})),
+        ("session.fork", json!({"session_id": "none"})),
+        ("session.fork", json!({"session_id": "s", "id": "s"})),
+        ("session.fork", json!({"session_id": "s", "model": long})),
+        ("session.ancestors", json!({"id": "none"})),
+        ("session.compact", json!({"session_id": "none", "keep_last": 0, "summary": "s"})),
+        (
+            "session.compact",
+            json!({"session_id": "s", "keep_last": 0, "summary": "s", "expected_next_index": 7}),
+        ),
+        (
+            "session.compact",
+            json!({"session_id": "s", "keep_last": 0, "summary": "x".repeat(MAX_SUMMARY_BYTES + 1)}),
+        ),
         ("session.delete", json!({"id": "none"})),
+        (
+            "attachment.put",
+            json!({"mime": "a/b", "data": "A".repeat(4 * (MAX_ATTACHMENT_BYTES / 3 + 1))}),
+        ),
+        ("attachment.get", json!({"hash": "0".repeat(64)})),
+        ("session.restore", json!({"id": "none"})),
         ("message.append", json!({"session_id": "none", "role": "user", "content": ""})),
         ("message.append", json!({"id": "m", "session_id": "s", "role": "user", "content": "x"})),
         (
@@ -227,11 +249,20 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("edit.replay", json!({"file_path": "/x", "project_id": "none"})),
         ("edit.replay", json!({"file_path": "/x", "base": "7\n"})),
         ("edit.replay", json!({"file_path": "/x", "base": "x".repeat(MAX_CONTENT_BYTES + 1)})),
+        ("events.since", json!({"cursor": elsewhere})),
+        ("events.subscribe", json!({"since": elsewhere})),
     ] {
         let error = client.fail(method, params);
         let kind = error_kind(&error);
         assert!(!OF_MANY.contains(&kind), "{method}: {error}");
         given.entry(method.to_owned()).or_default().insert(kind.to_owned());
+    }
+    for (method, params) in
+        [("events.subscribe", json!({})), ("events.unsubscribe", json!({"subscription": "1"}))]
+    {
+        let answer = post(&home.socket(), &request(1, method, &params));
+        let kind = error_kind(&answer["error"]).to_owned();
+        given.entry(method.to_owned()).or_default().insert(kind);
     }
     let document = openrpc::document();
     for method in document["methods"].as_array().expect("methods") {

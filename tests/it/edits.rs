@@ -12,7 +12,7 @@ use aetherd::edit;
 use aetherd::error::{Error, Misfit, MisfitPart, Result};
 use aetherd::model::limits::{MAX_CONTENT_BYTES, MAX_REPLAY_EDITS};
 use aetherd::model::{Edit, EditId, EditKind, ProjectId, SessionId, Sightings};
-use aetherd::store::{Store, edits, places, replay, sessions};
+use aetherd::store::{Store, edits, places, replay, sessions, trash};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -507,6 +507,7 @@ fn edits_are_listed_by_file_session_and_project_page_by_page() {
             system_prompt: None,
             project_id: Some(ProjectId::parse("p").ok()),
             metadata: None,
+            archived: None,
         };
         store.write(move |tx| sessions::update(tx, &moved)).await.expect("updates");
         assert_eq!(ids(&store, all(None, None, Some("p"))).await, expect(&|s, _| s != "t"));
@@ -544,7 +545,8 @@ fn the_trash_hides_the_edits_of_a_session() {
         start(&store, "t", Some("p")).await;
         record(&store, params("e1", "s", "/x", &line("0", "1"))).await.expect("ok");
         record(&store, params("e2", "t", "/x", &line("0", "2"))).await.expect("ok");
-        store.write(|tx| sessions::delete(tx, &session_id("s"))).await.expect("deletes");
+        let deleted = session::DeleteParams { id: session_id("s"), purge: false };
+        store.write(move |tx| trash::delete(tx, &deleted)).await.expect("deletes");
         assert_eq!(ids(&store, all(Some("/x"), None, None)).await, ["e2"]);
         assert_eq!(ids(&store, all(None, None, Some("p"))).await, ["e2"]);
         let error = list(&store, all(None, Some("s"), None)).await.expect_err("is refused");

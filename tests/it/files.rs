@@ -330,6 +330,39 @@ fn the_feed_tells_of_files() {
     }
 }
 
+#[test]
+fn the_feed_gives_the_record_of_a_file_wherever_its_project_is() {
+    let home = Home::new();
+    let (_daemon, mut client) = with_project(&home);
+    client.call("project.open", json!({"id": "w", "path": r"C:\w"}));
+    let start = client.call("events.since", json!({}))["cursor"].take();
+    let data_of = |client: &mut LineClient| {
+        let params = json!({"cursor": start, "topics": ["file."]});
+        let events = client.call("events.since", params)["events"].take();
+        let events = events.as_array().expect("events").clone();
+        events.into_iter().map(|mut event| event["data"].take()).collect::<Vec<Value>>()
+    };
+    let file = client.call("file.touch", json!({"project_id": "p", "path": "a/./b", "state": [1]}));
+    // A name that alone would be a drive's.
+    let odd = client.call("file.touch", json!({"project_id": "w", "path": r".\C:x"}));
+    assert_eq!(odd["relative_path"], "C:x");
+    assert_eq!(data_of(&mut client), [file.clone(), odd.clone()]);
+    client.call("project.relocate", json!({"id": "p", "path": "/elsewhere"}));
+    assert_eq!(data_of(&mut client), [file.clone(), odd.clone()]);
+    // What no method shows is not shown here either.
+    client.call("project.remove", json!({"id": "p"}));
+    assert_eq!(data_of(&mut client), [Value::Null, odd.clone()]);
+    client.call("project.open", json!({"path": "/elsewhere"}));
+    client.call("file.remove", json!({"project_id": "w", "path": r"C:\w\C:x"}));
+    assert_eq!(data_of(&mut client), [file, Value::Null, Value::Null]);
+    let params = json!({"topics": ["project.relocated"], "cursor": start});
+    let events = client.call("events.since", params);
+    let [moved] = events["events"].as_array().expect("events").as_slice() else {
+        panic!("{events}")
+    };
+    assert_eq!(moved["data"], client.call("project.get", json!({"id": "p"})));
+}
+
 /// The projects of the model: their folders now and later. The last two do not tell case apart; that
 /// with no folder does not exist.
 const FOLDERS: [&[&str]; 4] =

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use aetherd::api::{history, message, project, session, settings};
+use aetherd::api::{attachment, history, message, project, session, settings};
 use aetherd::client::Client;
 use aetherd::model::limits::MAX_CONTENT_BYTES;
-use aetherd::model::{Json, JsonObject, Message, MessageId, ProjectId, Role, SessionId};
+use aetherd::model::{
+    AttachmentData, Json, JsonObject, Message, MessageId, ProjectId, Role, SessionId,
+};
 use aetherd::transfer::{Disposition, FileOutcome, ImportError, Totals, import};
 
 use crate::support::{Daemon, Home};
@@ -60,6 +62,7 @@ impl World {
             order: history::Order::Oldest,
             limit: 1000,
             cursor: None,
+            include_compacted: false,
         };
         let mut messages = Vec::new();
         loop {
@@ -163,6 +166,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         system_prompt: None,
         project_id: None,
         metadata: None,
+        archived: None,
     };
     world.client.call::<session::Update>(&update).await.expect("renames");
     let patch = message::UpdateParams {
@@ -170,6 +174,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         content: Some("patched".to_owned()),
         code_excerpt: None,
         metadata: None,
+        attachments: None,
     };
     world.client.call::<message::Update>(&patch).await.expect("patches");
     let own = message::AppendParams {
@@ -179,6 +184,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         content: "own".to_owned(),
         code_excerpt: None,
         metadata: None,
+        attachments: Vec::new(),
         expected_index: None,
         created_at: None,
     };
@@ -250,6 +256,7 @@ async fn a_project_that_is_opened_later_gets_its_sessions_with_the_next_import()
         system_prompt: None,
         project_id: Some(Some(other.clone())),
         metadata: None,
+        archived: None,
     };
     world.client.call::<session::Update>(&moved).await.expect("moves");
     let (outcomes, totals) = world.import().await;
@@ -272,11 +279,12 @@ async fn a_session_in_the_trash_is_told_and_not_revived() {
     let mut world = World::start().await;
     world.write("agent-sessions/_global/s.json", session_json("s", &[message_json("m", "x")]));
     world.import().await;
-    let params = session::IdParams { id: session_id("s") };
+    let params = session::DeleteParams { id: session_id("s"), purge: false };
     world.client.call::<session::Delete>(&params).await.expect("deletes");
     let (outcomes, totals) = world.import().await;
     assert_eq!((totals.skipped, totals.messages.skipped), (1, 1), "{outcomes:#?}");
     assert_eq!(outcomes[0].disposition, Disposition::Skipped);
+    let params = session::IdParams { id: session_id("s") };
     assert!(world.client.call::<session::Get>(&params).await.is_err());
 }
 
@@ -320,6 +328,171 @@ async fn what_is_too_large_beside_a_content_is_named_and_the_content_arrives() {
         assert_eq!(stored[1].content, "said");
         let kept = r#"{"import":{"created_at":"guessed","left_out":{"images":8388612}}}"#;
         assert_eq!(metadata(&stored[1]), kept);
+    }
+}
+
+const IMAGE: &str = r#"{"base64":"Zm9v","mimeType":"image/png","filename":"a.png"}"#;
+
+/// A message with images and more, as the IDE writes it.
+fn pictured(id: &str, images: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","content":"see","role":"user","timestamp":"2025-11-01T14:26:40.214Z","thoughts":"t","images":{images}}}"#
+    )
+}
+
+fn listed(message: &Message) -> Vec<(&str, Option<&str>, i64)> {
+    let attachments = message.attachments.iter();
+    attachments.map(|found| (found.mime.as_str(), found.name.as_deref(), found.size)).collect()
+}
+
+async fn bytes(client: &mut Client, message: &Message, at: usize) -> Vec<u8> {
+    let params = attachment::HashParams { hash: message.attachments[at].hash.clone() };
+    client.call::<attachment::Get>(&params).await.expect("is there").data.bytes().to_vec()
+}
+
+#[tokio::test]
+async fn images_become_attachments_and_what_is_none_stays() {
+    let mut world = World::start().await;
+    // The same bytes under another name were there before.
+    let data = AttachmentData::of_base64("Zm9v").expect("base64");
+    let put = attachment::PutParams { mime: "a/b".to_owned(), data, name: Some("x".to_owned()) };
+    world.client.call::<attachment::Put>(&put).await.expect("is put");
+    let many: Vec<String> = (0..40)
+        .map(|at| pictured(&format!("p{at}"), &format!("[{IMAGE},{{\"base64\":\"data:image/gif;base64,AAAA\",\"mimeType\":\"image/gif\"}}]")))
+        .chain([
+            pictured("plain", "[]"),
+            pictured("wrong", &format!(r#"[{{"base64":"%","mimeType":"image/png"}},{IMAGE}]"#)),
+            pictured("more", r#"[{"base64":"Zm9v","mimeType":"image/png","width":1.0}]"#),
+        ])
+        .collect();
+    world.write("agent-sessions/_global/s.json", session_json("s", &many));
+    for round in 0..2 {
+        let (outcomes, totals) = world.import().await;
+        let counts = (totals.messages.imported, totals.messages.already_there);
+        assert_eq!(counts, if round == 0 { (43, 0) } else { (0, 43) }, "{outcomes:#?}");
+        assert_eq!(outcomes[0].problems, [""; 0]);
+        let note = "an image is not base64, it stays in the metadata: messages[41]";
+        assert_eq!(outcomes[0].notes, [note]);
+        let stored = world.messages("s").await;
+        for message in &stored[..40] {
+            assert_eq!(metadata(message), r#"{"thoughts":"t"}"#);
+            let expected = [("image/png", Some("a.png"), 3), ("image/gif", None, 3)];
+            assert_eq!(listed(message), expected);
+        }
+        assert_eq!(metadata(&stored[40]), r#"{"thoughts":"t","images":[]}"#);
+        let wrong = r#"{"thoughts":"t","images":[{"base64":"%","mimeType":"image/png"}]}"#;
+        assert_eq!((metadata(&stored[41]), listed(&stored[41]).len()), (wrong, 1));
+        let hash = stored[0].attachments[0].hash.as_str();
+        let more =
+            format!(r#"{{"thoughts":"t","images":[{{"attachment":"{hash}","width":1.0}}]}}"#);
+        assert_eq!((metadata(&stored[42]), listed(&stored[42]).len()), (more.as_str(), 1));
+        assert_eq!(bytes(&mut world.client, &stored[0], 0).await, b"foo");
+        assert_eq!(bytes(&mut world.client, &stored[0], 1).await, [0, 0, 0]);
+    }
+}
+
+/// The store of an importer that left the images in the metadata.
+#[tokio::test]
+async fn images_that_were_left_in_the_metadata_become_attachments_once() {
+    let mut world = World::start().await;
+    let images = format!("[{IMAGE}]");
+    let four_mib = "A".repeat(6 << 20);
+    let large: Vec<String> = (0..2)
+        .map(|at| format!(r#"{{"base64":"{at}{}","mimeType":"image/png"}}"#, &four_mib[1..]))
+        .collect();
+    let large = format!("[{}]", large.join(","));
+    let files = [
+        pictured("whole", &images),
+        pictured("patched", &images),
+        pictured("other", &images),
+        pictured("large", &large),
+        message_json("plain", "x"),
+    ];
+    world.write("agent-sessions/_global/s.json", session_json("s", &files));
+    let start: session::StartParams = serde_json::from_value(serde_json::json!({
+        "id": "s", "kind": "chat", "title": "Chat", "model": "m", "system_prompt": "p", "created_at": 1_762_007_200_214_i64,
+        "metadata": {"ide": {"lastMessageAt": "2025-11-01T14:26:40.214Z"}, "import": {"workspace": "_global"}}
+    }))
+    .expect("params");
+    world.client.call::<session::Start>(&start).await.expect("starts");
+    let kept = |images: &str| format!(r#"{{"thoughts":"t","images":{images}}}"#);
+    let left_out =
+        format!(r#"{{"thoughts":"t","import":{{"left_out":{{"images":{}}}}}}}"#, large.len());
+    for (id, content, metadata) in [
+        ("whole", "see", Some(kept(&images))),
+        ("patched", "see", Some(kept(&images))),
+        ("other", "see", Some(kept("[]"))),
+        ("large", "see", Some(left_out)),
+        ("plain", "x", None),
+    ] {
+        let append = message::AppendParams {
+            id: MessageId::parse(id).ok(),
+            session_id: session_id("s"),
+            role: Role::User,
+            content: content.to_owned(),
+            code_excerpt: None,
+            metadata: metadata.map(|text| JsonObject::parse(text).expect("an object")),
+            attachments: Vec::new(),
+            expected_index: None,
+            created_at: Some(1_762_007_200_214),
+        };
+        world.client.call::<message::Append>(&append).await.expect("appends");
+    }
+    let patch = message::UpdateParams {
+        id: MessageId::parse("patched").expect("an id"),
+        content: Some("mine".to_owned()),
+        code_excerpt: None,
+        metadata: Some(JsonObject::parse(r#"{"n":1}"#.to_owned()).ok()),
+        attachments: None,
+    };
+    world.client.call::<message::Update>(&patch).await.expect("patches");
+    let moved = "its images were in its metadata, they are attachments now: 3 messages, the first is messages[0]";
+    let left = "stored with another content, left as it is: messages[2]";
+    let both = "stored with another content, left as it is: 2 messages, the first is messages[1]";
+    for notes in [&[moved, left][..], &[both], &[both]] {
+        let (outcomes, totals) = world.import().await;
+        assert_eq!((totals.messages.already_there, totals.already_there), (5, 1), "{outcomes:#?}");
+        assert_eq!(
+            (&outcomes[0].notes[..], &outcomes[0].problems),
+            (&notes.iter().map(|note| (*note).to_owned()).collect::<Vec<_>>()[..], &vec![])
+        );
+        let stored = world.messages("s").await;
+        let picture = [("image/png", Some("a.png"), 3)];
+        assert_eq!(
+            (metadata(&stored[0]), listed(&stored[0])),
+            (r#"{"thoughts":"t"}"#, picture.to_vec())
+        );
+        assert_eq!(stored[1].content, "mine");
+        assert_eq!(
+            (metadata(&stored[1]), listed(&stored[1])),
+            (r#"{"thoughts":"t","n":1}"#, picture.to_vec())
+        );
+        assert_eq!((metadata(&stored[2]), listed(&stored[2])), (kept("[]").as_str(), vec![]));
+        let size = four_mib.len() as i64 / 4 * 3;
+        assert_eq!(listed(&stored[3]), [("image/png", None, size); 2]);
+        assert_eq!(metadata(&stored[3]), r#"{"thoughts":"t"}"#);
+        assert_eq!(listed(&stored[4]), []);
+    }
+}
+
+#[tokio::test]
+async fn an_image_over_the_limit_is_left_out_and_told_as_ever() {
+    let mut world = World::start().await;
+    let image = format!(r#"{{"base64":"{}","mimeType":"image/png"}}"#, "A".repeat(12 << 20));
+    let files = [pictured("m", &format!("[{IMAGE},{image}]"))];
+    world.write("agent-sessions/_global/s.json", session_json("s", &files));
+    for _ in 0..2 {
+        let (outcomes, totals) = world.import().await;
+        assert_eq!((totals.partly, outcomes[0].left_out), (1, 1));
+        let told = format!(
+            "message m (messages[0]): too large, left out: images ({} bytes)",
+            image.len() + 2
+        );
+        assert_eq!(outcomes[0].problems, [told]);
+        let note = "an image is over the limit of an attachment: messages[0]";
+        assert_eq!(outcomes[0].notes, [note]);
+        let stored = world.messages("s").await;
+        assert_eq!(listed(&stored[0]), [("image/png", Some("a.png"), 3)]);
     }
 }
 

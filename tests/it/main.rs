@@ -1,14 +1,18 @@
 //! The tests that need more than one module: the store on both engines, the wire, the binary.
 
+mod attachments;
 mod backpressure;
 mod cli;
+mod compaction;
 mod concurrency;
 mod contract;
 mod crash;
 mod disk_full;
 mod edits;
+mod feed;
 mod files;
 mod foreign;
+mod forks;
 mod framing;
 mod house;
 mod http;
@@ -22,7 +26,9 @@ mod places;
 mod projects;
 mod retries;
 mod session_list;
+mod session_model;
 mod store_model;
 mod support;
 mod transcripts;
+mod trash;
 mod updates;

@@ -6,10 +6,12 @@ use aetherd::api;
 use aetherd::config::EngineKind;
 use aetherd::model::{JsonObject, ProjectId, SessionId, Sightings};
 use aetherd::store::migrations::CURRENT_VERSION;
-use aetherd::store::{Store, edits, history, places, projects, replay, sessions, settings};
+use aetherd::store::{
+    Store, edits, history, places, projects, replay, session_list, sessions, settings,
+};
 use serde_json::json;
 
-use crate::support::{ENGINES, Home, open_store, runtime, store_options};
+use crate::support::{ENGINES, Home, open_store, params, runtime, store_options};
 
 /// A database that the IDE made with turso 0.3.2, its log never checkpointed.
 fn copy_seed(home: &Home) {
@@ -237,6 +239,7 @@ fn adopted_messages_of_any_role_and_free_data_can_be_read() {
                 order: api::history::Order::Oldest,
                 limit: 50,
                 cursor: None,
+                include_compacted: false,
             };
             let page = store.read(move |tx| history::page(tx, &params)).await.expect("a page");
             let found: Vec<(&str, &str)> = page
@@ -363,6 +366,73 @@ fn version_1_becomes_the_current_one_after_a_backup() {
     }
 }
 
+/// Sessions of version 3 stay on their lists, and no message is written anew.
+#[test]
+fn version_3_gets_its_shelves_and_keeps_its_messages_where_they_are() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let path = home.path().join("ide.db");
+        let mut old = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        for script in [
+            include_str!("../../src/store/migrations/0001_foundation.sql"),
+            "DROP TABLE agent_edits;",
+            include_str!("../../src/store/migrations/0002_edits.sql"),
+            include_str!("../../src/store/migrations/0003_changes.sql"),
+            "PRAGMA user_version = 3;
+             INSERT INTO meta VALUES ('feed_id', '0123456789abcdef0123456789abcdef');
+             INSERT INTO agent_sessions (id, kind, created_at, updated_at, activity_at, parent_id, deleted_at,
+                next_index, hidden_count, hidden_ranges)
+                VALUES ('s', 'chat', 1, 1, 1, NULL, NULL, 5000, 2, '1-3'),
+                    ('t', 'chat', 1, 1, 1, 's', 7, 0, 0, NULL);
+             INSERT INTO agent_session_texts VALUES ('s', 'p', NULL, NULL);",
+        ] {
+            old.execute_batch(script).expect("a database of version 3");
+        }
+        let filling = old.transaction().expect("a transaction");
+        for index in 0..5000 {
+            filling
+                .execute(
+                    "INSERT INTO agent_messages (id, session_id, role, index_in_session, content, created_at)
+                     VALUES ('m' || ?1, 's', 'user', ?1, ?2, 1)",
+                    rusqlite::params![index, "x".repeat(800)],
+                )
+                .expect("a message");
+        }
+        filling.commit().expect("messages");
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            let log = std::fs::metadata(home.path().join("ide.db-wal")).expect("a log").len();
+            assert!(log < 1 << 20, "{engine:?}: the migration wrote {log} bytes");
+            for (list, ids) in [
+                (json!({}), vec!["s"]),
+                (json!({"deleted": true}), vec!["t"]),
+                (json!({"parent_id": "s", "deleted": true}), vec!["t"]),
+                (json!({"archived": true}), vec![]),
+            ] {
+                let params = params(list);
+                let page = store.read(move |tx| session_list::list(tx, &params)).await;
+                let page = page.expect("a page");
+                let found: Vec<&str> =
+                    page.sessions.iter().map(|session| session.id.as_str()).collect();
+                assert_eq!(found, ids, "{engine:?}");
+            }
+            let session =
+                store.read(|tx| sessions::get(tx, &params(json!("s")))).await.expect("one");
+            assert_eq!((session.message_count, session.compacted_count), (4998, 0));
+            assert_eq!((session.system_prompt.as_deref(), session.archived_at), (Some("p"), None));
+            let asked = params(json!({"session_id": "s", "limit": 3}));
+            let page = store.read(move |tx| history::page(tx, &asked)).await.expect("a page");
+            let indexes: Vec<i64> =
+                page.messages.iter().map(|message| message.index_in_session).collect();
+            assert_eq!(indexes, [0, 3, 4]);
+            assert_eq!(page.messages[0].origin_id, None);
+            store.close().await.expect("closed");
+        });
+        assert_eq!(texts(&path, "PRAGMA integrity_check"), ["ok"]);
+    }
+}
+
 async fn replayed(store: &Store, file_path: &str, base: &str) -> String {
     let params = api::edit::ReplayParams {
         file_path: file_path.to_owned(),
@@ -408,11 +478,19 @@ async fn all_sessions(
     project_id: Option<Option<ProjectId>>,
     limit: u32,
 ) -> Vec<String> {
-    let mut params = api::session::ListParams { project_id, kind: None, limit, cursor: None };
+    let mut params = api::session::ListParams {
+        project_id,
+        kind: None,
+        parent_id: None,
+        archived: false,
+        deleted: false,
+        limit,
+        cursor: None,
+    };
     let mut ids = Vec::new();
     loop {
         let asked = params.clone();
-        let page = store.read(move |tx| sessions::list(tx, &asked)).await.expect("a page");
+        let page = store.read(move |tx| session_list::list(tx, &asked)).await.expect("a page");
         ids.extend(page.sessions.into_iter().map(|session| session.id.to_string()));
         match page.next_cursor {
             None => return ids,

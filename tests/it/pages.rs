@@ -11,12 +11,16 @@ fn with(params: &Value, name: &str, value: &Value) -> Value {
 }
 
 /// Lists of more than one item each, of which the filters and the order are all the params.
-fn lists() -> [(&'static str, Value); 16] {
+fn lists() -> [(&'static str, Value); 20] {
     [
         ("history.page", json!({"session_id": "s1"})),
         ("history.page", json!({"session_id": "s2"})),
         ("history.page", json!({"session_id": "s1", "order": "newest"})),
+        ("history.page", json!({"session_id": "s1", "include_compacted": true})),
         ("session.list", json!({})),
+        ("session.list", json!({"archived": true})),
+        ("session.list", json!({"deleted": true})),
+        ("session.list", json!({"parent_id": "s1"})),
         ("session.list", json!({"kind": "chat"})),
         ("session.list", json!({"project_id": "p1"})),
         ("session.list", json!({"project_id": null})),
@@ -39,6 +43,21 @@ fn fill(client: &mut LineClient) {
             json!({"id": format!("p{number}"), "path": format!("/{number}")}),
         );
         client.call("settings.set", json!({"key": format!("k{number}"), "value": number}));
+    }
+    for number in 1..=8 {
+        // Two each in the archive, in the trash, and of the first one.
+        let id = format!("x{number}");
+        let parent_id = (number > 4).then_some("s1");
+        if number == 5 {
+            client.call("session.start", json!({"id": "s1", "kind": "chat"}));
+        }
+        let params = json!({"id": id, "kind": "other", "parent_id": parent_id});
+        client.call("session.start", params);
+        match number {
+            1 | 2 => client.call("session.update", json!({"id": id, "archived": true})),
+            3 | 4 => client.call("session.delete", json!({"id": id})),
+            _ => Value::Null,
+        };
     }
     for number in 1..=4 {
         let id = format!("s{number}");

@@ -6,7 +6,7 @@ use aetherd::api::session::{ClearParams, StartParams};
 use aetherd::api::{message, session};
 use aetherd::error::{Error, Result};
 use aetherd::model::{JsonObject, Message, MessageId, Role, Session, SessionId};
-use aetherd::store::{Store, history, messages, sessions};
+use aetherd::store::{Store, compact, history, messages, sessions};
 
 use crate::support::{ENGINES, Home, open_store, runtime};
 
@@ -33,6 +33,7 @@ fn append_params() -> AppendParams {
         content: "Looking.".to_owned(),
         code_excerpt: Some("let a;".to_owned()),
         metadata: object(r#"{"tool_calls": [1]}"#),
+        attachments: Vec::new(),
         expected_index: Some(0),
         created_at: None,
     }
@@ -55,6 +56,7 @@ async fn update_session(store: &Store, title: Option<&str>, metadata: &str) -> S
         system_prompt: None,
         project_id: None,
         metadata: Some(object(metadata)),
+        archived: None,
     };
     store.write(move |tx| sessions::update(tx, &params)).await.expect("updates")
 }
@@ -65,6 +67,7 @@ async fn update_message(store: &Store, content: Option<&str>, metadata: &str) ->
         content: content.map(str::to_owned),
         code_excerpt: Some(None),
         metadata: Some(object(metadata)),
+        attachments: None,
     };
     store.write(move |tx| messages::update(tx, &params)).await.expect("updates")
 }
@@ -129,6 +132,7 @@ fn an_append_is_retried_after_the_message_was_patched() {
                 content: content.to_owned(),
                 code_excerpt: sent.code_excerpt.clone(),
                 metadata: sent.metadata.clone(),
+                attachments: Vec::new(),
                 created_at: None,
             };
             let many = |content: &str| AppendManyParams {
@@ -177,12 +181,18 @@ async fn clear(
 ) -> Result<Session> {
     let id = SessionId::parse("s").expect("an id");
     let params = ClearParams { id, keep_first, expected_next_index };
-    store.write(move |tx| sessions::clear(tx, &params)).await
+    store.write(move |tx| compact::clear(tx, &params)).await
 }
 
 async fn shown(store: &Store) -> Vec<i64> {
     let session_id = SessionId::parse("s").expect("an id");
-    let params = PageParams { session_id, order: Order::Oldest, limit: 1000, cursor: None };
+    let params = PageParams {
+        session_id,
+        order: Order::Oldest,
+        limit: 1000,
+        cursor: None,
+        include_compacted: false,
+    };
     let page = store.read(move |tx| history::page(tx, &params)).await.expect("a page");
     page.messages.iter().map(|message| message.index_in_session).collect()
 }

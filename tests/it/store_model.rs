@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use aetherd::api::history::{Order, PageParams, RecentParams};
 use aetherd::api::message::{AppendManyParams, AppendParams, NewMessage, UpdateParams};
-use aetherd::api::session::{self, ClearParams, ListParams, StartParams};
+use aetherd::api::session::{self, ClearParams, DeleteParams, ListParams, StartParams};
 use aetherd::api::settings::{KeyParams, SetParams};
 use aetherd::config::EngineKind;
 use aetherd::error::Error;
 use aetherd::model::{Json, JsonObject, MessageId, Role, SessionId};
-use aetherd::store::{Store, history, messages, sessions, settings};
+use aetherd::store::{Store, compact, history, messages, session_list, sessions, settings, trash};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -108,6 +108,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 content,
                 code_excerpt: None,
                 metadata: None,
+                attachments: Vec::new(),
                 expected_index: expected.map(i64::from),
                 created_at: Some(AT + i64::from(message)),
             };
@@ -125,6 +126,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                         content,
                         code_excerpt: None,
                         metadata: None,
+                        attachments: Vec::new(),
                         created_at: Some(AT + i64::from(message)),
                     })
                     .collect(),
@@ -146,8 +148,13 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 };
                 Some(JsonObject::parse(patch).expect("an object"))
             });
-            let params =
-                UpdateParams { id: message_id(message), content, code_excerpt: None, metadata };
+            let params = UpdateParams {
+                id: message_id(message),
+                content,
+                code_excerpt: None,
+                metadata,
+                attachments: None,
+            };
             let patched = store.write(move |tx| messages::update(tx, &params)).await?;
             json!({ "content": patched.content, "metadata": patched.metadata.map(|object| object.as_str().to_owned()) })
         }
@@ -160,6 +167,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 system_prompt: None,
                 project_id: None,
                 metadata: None,
+                archived: None,
             };
             json!(store.write(move |tx| sessions::update(tx, &params)).await?.title)
         }
@@ -169,11 +177,12 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 keep_first: u32::from(keep),
                 expected_next_index: None,
             };
-            let cleared = store.write(move |tx| sessions::clear(tx, &params)).await?;
+            let cleared = store.write(move |tx| compact::clear(tx, &params)).await?;
             json!({ "count": cleared.message_count, "next_index": cleared.next_index })
         }
         Operation::Delete { session } => {
-            json!(store.write(move |tx| sessions::delete(tx, &session_id(session))).await?)
+            let params = DeleteParams { id: session_id(session), purge: false };
+            json!(store.write(move |tx| trash::delete(tx, &params)).await?.deleted)
         }
         Operation::Recent { session, limit, max_bytes } => {
             let params = RecentParams {
@@ -197,6 +206,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                     order,
                     limit: u32::from(limit),
                     cursor,
+                    include_compacted: false,
                 };
                 let page = store.read(move |tx| history::page(tx, &params)).await?;
                 seen.extend(page.messages.iter().map(|message| message.index_in_session));
@@ -213,10 +223,13 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 let params = ListParams {
                     project_id: None,
                     kind: Some("chat".to_owned()),
+                    parent_id: None,
+                    archived: false,
+                    deleted: false,
                     limit: u32::from(limit),
                     cursor,
                 };
-                let page = store.read(move |tx| sessions::list(tx, &params)).await?;
+                let page = store.read(move |tx| session_list::list(tx, &params)).await?;
                 assert!(page.sessions.len() <= usize::from(limit));
                 seen.extend(page.sessions.iter().map(|session| {
                     json!([

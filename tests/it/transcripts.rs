@@ -2,9 +2,10 @@
 //!
 //! Each file is one connection to a daemon of a fresh home. A line `{"send": …}` is a frame, as
 //! JSON or, in a string, as the text itself; a line `{"expect": …}` is the next reply. `"<number>"`
-//! and `"<string>"` stand for any number and any string.
+//! and `"<string>"` stand for any number and any string; `"<string:name>"` in a reply names the string
+//! it finds there, and in a frame is that string.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -56,7 +57,7 @@ fn transcripts() -> Vec<PathBuf> {
 /// Sends what a transcript sends, and compares each reply with the one it expects.
 fn replay(transcript: &Path, client: &mut LineClient) {
     let text = std::fs::read_to_string(transcript).expect("a transcript is text");
-    let mut replies = 0;
+    let (mut replies, mut named) = (0, Named::new());
     for (index, line) in text.lines().enumerate() {
         let place = format!("{}:{}", transcript.display(), index + 1);
         let step: Map<String, Value> =
@@ -67,9 +68,10 @@ fn replay(transcript: &Path, client: &mut LineClient) {
                 assert!(!frame.contains('\n'), "{place}: a frame is one line");
                 client.send(frame);
             }
-            (Some(frame), None) => client.send(&frame.to_string()),
+            (Some(frame), None) => client.send(&with_named(frame.clone(), &named).to_string()),
             (None, Some(expected)) => {
                 let actual = client.receive();
+                name_strings(expected, &actual, &mut named);
                 if let Some(difference) = difference(expected, &actual, "reply") {
                     panic!("{place}: {difference}\nthe reply was {actual}");
                 }
@@ -85,11 +87,58 @@ fn replay(transcript: &Path, client: &mut LineClient) {
     assert_eq!(client.receive()["id"], "the end", "{}: a reply too many", transcript.display());
 }
 
+/// The strings that a transcript has named.
+type Named = BTreeMap<String, String>;
+
+/// Returns the name in `<string:name>`.
+fn name(word: &str) -> Option<&str> {
+    word.strip_prefix("<string:")?.strip_suffix('>')
+}
+
+/// Puts the named strings into a frame.
+fn with_named(frame: Value, named: &Named) -> Value {
+    match frame {
+        Value::String(word) => match name(&word) {
+            Some(name) => named.get(name).expect("a reply before named it").clone().into(),
+            None => word.into(),
+        },
+        Value::Array(items) => items.into_iter().map(|item| with_named(item, named)).collect(),
+        Value::Object(members) => Value::Object(
+            members.into_iter().map(|(key, value)| (key, with_named(value, named))).collect(),
+        ),
+        other => other,
+    }
+}
+
+/// Keeps the strings of a reply that the expected one names.
+fn name_strings(expected: &Value, actual: &Value, named: &mut Named) {
+    match (expected, actual) {
+        (Value::String(word), Value::String(text)) => {
+            if let Some(name) = name(word) {
+                named.insert(name.to_owned(), text.clone());
+            }
+        }
+        (Value::Object(expected), Value::Object(actual)) => {
+            for (key, expected) in expected {
+                name_strings(expected, actual.get(key).unwrap_or(&Value::Null), named);
+            }
+        }
+        (Value::Array(expected), Value::Array(actual)) => {
+            for (expected, actual) in expected.iter().zip(actual) {
+                name_strings(expected, actual, named);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Returns where a reply first differs from what is expected.
 fn difference(expected: &Value, actual: &Value, place: &str) -> Option<String> {
     match (expected, actual) {
         (Value::String(word), Value::Number(_)) if word == "<number>" => None,
-        (Value::String(word), Value::String(_)) if word == "<string>" => None,
+        (Value::String(word), Value::String(_)) if word == "<string>" || name(word).is_some() => {
+            None
+        }
         (Value::Object(expected), Value::Object(actual)) => {
             let names: BTreeSet<&String> = expected.keys().chain(actual.keys()).collect();
             names.into_iter().find_map(|name| {

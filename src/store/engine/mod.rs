@@ -24,6 +24,8 @@ pub enum Value<'a> {
     Int(i64),
     /// A text.
     Text(&'a str),
+    /// Bytes.
+    Blob(&'a [u8]),
 }
 
 impl Value<'_> {
@@ -33,6 +35,7 @@ impl Value<'_> {
             Self::Null => 1,
             Self::Int(_) => 8,
             Self::Text(text) => text.len(),
+            Self::Blob(bytes) => bytes.len(),
         }
     }
 }
@@ -55,6 +58,12 @@ impl<'a> From<&'a String> for Value<'a> {
     }
 }
 
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Blob(bytes)
+    }
+}
+
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -72,7 +81,7 @@ pub enum Cell {
     Real(f64),
     /// A text.
     Text(String),
-    /// Bytes; none of our columns holds any, older files may.
+    /// Bytes.
     Blob(Vec<u8>),
 }
 
@@ -119,6 +128,14 @@ impl Row {
             Cell::Null => Ok(None),
             Cell::Text(text) => Ok(Some(text)),
             other => Err(Error::Damaged(format!("{} where a text belongs", kind_of(&other)))),
+        }
+    }
+
+    /// Returns the next cell, bytes.
+    pub fn blob(&mut self) -> Result<Vec<u8>> {
+        match self.cell()? {
+            Cell::Blob(bytes) => Ok(bytes),
+            other => Err(Error::Damaged(format!("{} where bytes belong", kind_of(&other)))),
         }
     }
 }
@@ -222,7 +239,7 @@ pub fn integrity_problems(connection: &mut dyn Connection) -> Result<Vec<String>
 #[cfg(test)]
 pub(super) fn query_plan(connection: &mut dyn Connection, sql: &str) -> Vec<String> {
     // SQLite explains no statement whose parameters have no values.
-    let sql = ["?1", "?2", "?3", "?4", "?5"]
+    let sql = ["?1", "?2", "?3", "?4", "?5", "?6"]
         .iter()
         .fold(sql.to_owned(), |sql, name| sql.replace(name, "1"));
     let mut plan = Vec::new();

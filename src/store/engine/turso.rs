@@ -143,6 +143,7 @@ fn owned(params: &[Value<'_>]) -> Vec<turso::Value> {
             Value::Null => turso::Value::Null,
             Value::Int(number) => turso::Value::Integer(*number),
             Value::Text(text) => turso::Value::Text((*text).to_owned()),
+            Value::Blob(bytes) => turso::Value::Blob((*bytes).to_owned()),
         })
         .collect()
 }

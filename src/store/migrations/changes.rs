@@ -2,6 +2,7 @@
 
 use super::run_script;
 use crate::error::Result;
+use crate::model::FeedId;
 use crate::store::engine::Connection;
 
 const NAME_THE_FEED: &str = "INSERT INTO meta (key, value) VALUES ('feed_id', ?1)";
@@ -9,6 +10,5 @@ const NAME_THE_FEED: &str = "INSERT INTO meta (key, value) VALUES ('feed_id', ?1
 /// Makes the tables of a script and names the feed.
 pub(super) fn run(connection: &mut dyn Connection, script: &str) -> Result<()> {
     run_script(connection, script)?;
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    connection.execute(NAME_THE_FEED, &[(&id).into()]).map(|_| ())
+    connection.execute(NAME_THE_FEED, &[FeedId::generate().as_str().into()]).map(|_| ())
 }

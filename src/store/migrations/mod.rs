@@ -15,7 +15,7 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 4;
+pub const CURRENT_VERSION: i64 = 6;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
@@ -25,16 +25,20 @@ struct Step {
     run: fn(&mut dyn Connection, &str) -> Result<()>,
 }
 
-pub(super) const FOUNDATION: &str = include_str!("0001_foundation.sql");
-pub(super) const EDITS: &str = include_str!("0002_edits.sql");
+const FOUNDATION: &str = include_str!("0001_foundation.sql");
+const EDITS: &str = include_str!("0002_edits.sql");
 const CHANGES: &str = include_str!("0003_changes.sql");
-pub(super) const PLACES: &str = include_str!("0004_places.sql");
+const ATTACHMENTS: &str = include_str!("0004_attachments.sql");
+const SESSIONS: &str = include_str!("0005_sessions.sql");
+const PLACES: &str = include_str!("0006_places.sql");
 
 const STEPS: &[Step] = &[
     Step { version: 1, sql: FOUNDATION, run: run_script },
     Step { version: 2, sql: EDITS, run: edits::run },
     Step { version: 3, sql: CHANGES, run: changes::run },
-    Step { version: 4, sql: PLACES, run: places::run },
+    Step { version: 4, sql: ATTACHMENTS, run: run_script },
+    Step { version: 5, sql: SESSIONS, run: run_script },
+    Step { version: 6, sql: PLACES, run: places::run },
 ];
 
 /// Brings the database to the current version.
@@ -99,6 +103,30 @@ pub(super) fn run_script(connection: &mut dyn Connection, script: &str) -> Resul
     Ok(())
 }
 
+/// Makes a new database for a test, with its tables, and the folder it is in.
+#[cfg(test)]
+pub(super) fn new_database(
+    kind: crate::config::EngineKind,
+) -> (tempfile::TempDir, Box<dyn Connection>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = engine::open(kind, &folder.path().join("x.db")).expect("an engine");
+    let mut connection = engine.connect().expect("a connection");
+    for step in STEPS {
+        (step.run)(connection.as_mut(), step.sql).expect("tables");
+    }
+    (folder, connection)
+}
+
+/// Hands a test a new database of each engine, so that it sees how statements search the tables.
+#[cfg(test)]
+pub(super) fn on_each_engine(mut test: impl FnMut(crate::config::EngineKind, &mut dyn Connection)) {
+    use crate::config::EngineKind;
+    for kind in [EngineKind::Turso, EngineKind::Sqlite] {
+        let (_folder, mut connection) = new_database(kind);
+        test(kind, connection.as_mut());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +140,9 @@ mod tests {
             (1, 10_220_965_645_696_731_951),
             (2, 11_588_211_762_320_414_885),
             (3, 2_497_846_561_302_484_531),
+            (4, 16_563_745_087_661_377_257),
+            (5, 12_375_475_164_534_188_704),
+            (6, 11_980_454_974_592_296_415),
         ];
         assert_eq!(hashes, released);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));

@@ -1,4 +1,4 @@
-//! Step 4: the projects that are there get the keys by which another case of their path is found.
+//! Step 6: the projects that are there get the keys by which another case of their path is found.
 
 use std::ops::ControlFlow;
 

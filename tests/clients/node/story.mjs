@@ -1,11 +1,13 @@
 // The story every Node client tells the daemon, whatever carries it.
 //
 // `calls` is the client's own way of calling: `call(method, params)` gives the result or throws what
-// has `code`, `message` and `data`; `notify(method, params)` sends and does not wait.
+// has `code`, `message` and `data`; `notify(method, params)` sends and does not wait; `events()` gives
+// the next notification of a subscription.
 // `frames` is a second connection that carries what a client library would not send:
 // `send(text or bytes)` puts one frame on it, `receive()` gives the next frame as JSON.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import process from 'node:process';
 
 const MEBIBYTE = 1024 * 1024;
@@ -43,7 +45,7 @@ export async function main(name, tell) {
 let chapter = 'the connection';
 
 export async function story({ calls, frames, name, socket }) {
-  const { call, notify } = calls;
+  const { call, notify, events } = calls;
   const key = `${name}-${process.pid}`;
 
   chapter = 'the greeting';
@@ -202,6 +204,38 @@ export async function story({ calls, frames, name, socket }) {
   assert.ok(stored.content === large, 'the answer has the content');
   const read = await call('message.get', { id: stored.id });
   assert.ok(read.content === large, 'a later read has the content');
+
+  chapter = 'an image there and back';
+  const image = Buffer.from(Array.from({ length: 70_001 }, (_, at) => (at * 7) % 256));
+  const put = await call('attachment.put', { mime: 'image/png', data: image.toString('base64'), name: 'shot.png' });
+  assert.equal(put.hash, createHash('sha256').update(image).digest('hex'));
+  assert.equal(put.size, image.length);
+  const seen = await call('message.append', {
+    session_id, role: 'user', content: 'look', attachments: [put.hash],
+  });
+  assert.deepEqual(seen.attachments, [
+    { hash: put.hash, mime: 'image/png', name: 'shot.png', size: image.length },
+  ]);
+  const got = await call('attachment.get', { hash: put.hash });
+  assert.ok(Buffer.from(got.data, 'base64').equals(image), 'the bytes that were put');
+
+  chapter = 'following the changes';
+  const since = (await call('events.since')).cursor;
+  const { subscription } = await call('events.subscribe', { session_id, topics: ['message', 'session'] });
+  await call('settings.set', { key: `${key}.unheard`, value: 1 });
+  const heard = await call('message.append', { session_id, role: 'user', content: 'heard 👂' });
+  await call('session.update', { id: session_id, title: 'Followed' });
+  const first = await events();
+  assert.equal(first.subscription, subscription);
+  assert.equal(first.event.topic, 'message.appended');
+  assert.deepEqual(first.event.data, heard);
+  const second = await events();
+  assert.equal(second.event.topic, 'session.updated');
+  assert.equal(second.event.data.title, 'Followed');
+  assert.equal(second.event.seq, first.event.seq + 1);
+  const page = await call('events.since', { cursor: since, session_id });
+  assert.deepEqual(page.events.map((event) => event.cursor), [first.event.cursor, second.event.cursor]);
+  assert.deepEqual(await call('events.unsubscribe', { subscription }), { unsubscribed: true });
 
   await rawStory({ frames, key, session_id });
 

@@ -21,11 +21,14 @@ await main('vscode_jsonrpc', async (socket) => {
   );
   connection.onError(([error]) => trouble.push(error));
   connection.onUnhandledNotification((message) => trouble.push(message));
+  const notified = inbox();
+  connection.onNotification('events.event', (params) => notified.put(params));
   connection.listen();
   const calls = {
     call: (method, params) => params === undefined
       ? connection.sendRequest(method)
       : connection.sendRequest(method, ParameterStructures.byName, params),
+    events: notified.take,
     notify: (method, params) => connection.sendNotification(method, ParameterStructures.byName, params),
   };
 

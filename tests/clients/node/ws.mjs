@@ -45,10 +45,15 @@ async function farewell({ webSocket }) {
 
 function calls({ webSocket, take }) {
   const waiting = new Map();
+  const notified = inbox();
   let lastId = 0;
   const listen = async () => {
     for (;;) {
-      const { id, result, error } = await take();
+      const { id, result, error, method, params } = await take();
+      if (method === 'events.event') {
+        notified.put(params);
+        continue;
+      }
       const { resolve, reject } = waiting.get(id) ?? assert.fail(`an answer nobody waits for: ${id}`);
       waiting.delete(id);
       if (error) reject(error);
@@ -57,6 +62,7 @@ function calls({ webSocket, take }) {
   };
   listen().catch((error) => {
     for (const { reject } of waiting.values()) reject(error);
+    notified.end(error.message);
   });
   return {
     call: (method, params) => new Promise((resolve, reject) => {
@@ -64,6 +70,7 @@ function calls({ webSocket, take }) {
       waiting.set(lastId, { resolve, reject });
       webSocket.send(JSON.stringify({ jsonrpc: '2.0', id: lastId, method, params }));
     }),
+    events: notified.take,
     notify: (method, params) => webSocket.send(JSON.stringify({ jsonrpc: '2.0', method, params })),
   };
 }

@@ -7,6 +7,8 @@ Tells the daemon the same story as the Node clients, checks each answer, and end
 and what was not as expected.
 """
 
+import base64
+import hashlib
 import json
 import os
 import socket
@@ -43,6 +45,7 @@ class Client:
         self.lines = self.socket.makefile("rb")
         self.last_id = 0
         self.early = {}
+        self.events = []
 
     def send_bytes(self, data):
         self.socket.sendall(data)
@@ -75,12 +78,23 @@ class Client:
         while id not in self.early:
             answer = self.receive()
             equal(answer["jsonrpc"], "2.0")
+            if answer.get("method") == "events.event":
+                self.events.append(answer["params"])
+                continue
             self.early[answer["id"]] = answer
         answer = self.early.pop(id)
         equal(("result" in answer) + ("error" in answer), 1, "a result or an error")
         if "error" in answer:
             raise RpcError(answer["error"])
         return answer["result"]
+
+    def event(self):
+        """Waits for the next event of a subscription."""
+        if self.events:
+            return self.events.pop(0)
+        notification = self.receive()
+        equal((notification["method"], "id" in notification), ("events.event", False))
+        return notification["params"]
 
     def call(self, method, params=None):
         return self.finish(self.start(method, params))
@@ -286,6 +300,35 @@ def tell_large(client, session_id):
     equal(read["content"] == large, True, "a later read has the large content")
 
 
+def tell_attachments(client, key, session_id):
+    data = bytes(range(256)) * 300 + key.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    image = {"mime": "image/png", "data": base64.b64encode(data).decode(), "name": "shot.png"}
+    stored = client.call("attachment.put", image)
+    equal((stored["hash"], stored["size"], stored["created"]), (digest, len(data), True))
+    again = client.call("attachment.put", image | {"name": "again.png"})
+    equal((again["name"], again["created"]), ("shot.png", False), "stored once, as it was first put")
+    message = client.call(
+        "message.append",
+        {"session_id": session_id, "role": "user", "content": "look", "attachments": [{"hash": digest, "name": "Größe.png"}]},
+    )
+    listed = [{"hash": digest, "mime": "image/png", "name": "Größe.png", "size": len(data)}]
+    equal(message["attachments"], listed, "listed without the bytes")
+    recent = client.call("history.recent", {"session_id": session_id, "limit": 1})
+    equal(recent["messages"][0]["attachments"], listed)
+    read = client.call("attachment.get", {"hash": digest})
+    equal(base64.b64decode(read["data"], validate=True) == data, True, "the bytes that were put")
+    absent = client.refused(
+        "message.append",
+        {"session_id": session_id, "role": "user", "content": "x", "attachments": [digest, "0" * 64]},
+        -32602,
+        "invalid_params",
+    )
+    equal(absent["field"], "attachments[1]")
+    broken = client.refused("attachment.put", image | {"data": "Zm9v*A=="}, -32602, "invalid_params")
+    equal(broken["field"], "data")
+
+
 def tell_raw(client, key, session_id):
     def ping(id):
         return {"jsonrpc": "2.0", "id": id, "method": "system.ping"}
@@ -344,6 +387,34 @@ def tell_raw(client, key, session_id):
     equal(client.receive()["id"], "é", "a line a byte at a time")
 
 
+def tell_changes(path, session_id):
+    """A reader that comes back where it left, by subscription and page by page."""
+    writer, reader = Client(path), Client(path)
+    subscribed = reader.call("events.subscribe", {"session_id": session_id})
+    cursor = subscribed["cursor"]
+    seen = []
+    for number in range(10):
+        sent = writer.call("message.append", {"session_id": session_id, "role": "tool", "content": f"heard {number}"})
+        if number % 3 == 2:
+            # Gone, while changes go on; the cursor of the last event it saw is where it left.
+            reader.socket.close()
+            reader = Client(path)
+            reader.call("events.subscribe", {"session_id": session_id, "since": cursor})
+            continue
+        event = reader.event()["event"]
+        while event["entity_id"] != sent["id"]:
+            seen.append(event)
+            event = reader.event()["event"]
+        seen.append(event)
+        equal(event["data"], sent)
+        cursor = event["cursor"]
+    page = writer.call("events.since", {"cursor": subscribed["cursor"], "session_id": session_id, "limit": 100})
+    equal([event["entity_id"] for event in page["events"]], [event["entity_id"] for event in seen])
+    equal([event["data"]["content"] for event in seen], [f"heard {number}" for number in range(10)])
+    late = writer.refused("events.since", {"cursor": "0" * 32 + ".1"}, 1410, "expired")
+    equal(writer.call("events.since", {"cursor": late["cursor"]})["events"], [])
+
+
 def tell_half_closed(path):
     """`printf … | nc`: whoever has sent all and closed their half still gets their answers."""
     client = Client(path)
@@ -371,7 +442,9 @@ def tell(path):
     tell_errors(client, session_id)
     tell_notifications(client, key)
     tell_large(client, session_id)
+    tell_attachments(client, key, session_id)
     tell_raw(client, key, session_id)
+    tell_changes(path, session_id)
     tell_half_closed(path)
     equal(client.call("system.ping")["instance_id"], hello["instance_id"], "one daemon served it all")
 

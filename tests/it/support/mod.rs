@@ -11,7 +11,7 @@ mod wire;
 pub(crate) use flush_shim::FlushShim;
 
 pub(crate) use daemon::{Daemon, Home, runtime};
-pub(crate) use wire::{LineClient, connect, error_kind, read_message, request};
+pub(crate) use wire::{LineClient, connect, error_kind, post, read_message, request};
 
 use aetherd::config::EngineKind;
 use aetherd::store::{Store, StoreOptions};
@@ -35,7 +35,13 @@ pub(crate) fn store_options(home: &Home, engine: EngineKind) -> StoreOptions {
         backups: home.path().join("backups"),
         engine,
         readers: 2,
+        has_feed: true,
     }
+}
+
+/// Reads params from JSON, as a call has them.
+pub(crate) fn params<P: serde::de::DeserializeOwned>(json: serde_json::Value) -> P {
+    serde_json::from_value(json).expect("params")
 }
 
 /// Opens a store in a home.

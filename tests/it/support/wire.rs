@@ -17,7 +17,11 @@ pub(crate) struct LineClient {
 impl LineClient {
     /// Connects.
     pub(crate) fn connect(socket: &Path) -> Self {
-        let writer = UnixStream::connect(socket).expect("the daemon listens");
+        Self::of(UnixStream::connect(socket).expect("the daemon listens"))
+    }
+
+    /// Returns the client of a connection.
+    pub(crate) fn of(writer: UnixStream) -> Self {
         writer.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout");
         let reader = BufReader::new(writer.try_clone().expect("a second handle"));
         Self { reader, writer, next_id: 0 }
@@ -57,6 +61,12 @@ impl LineClient {
         reply
     }
 
+    /// Calls a method while another call waits, and returns the reply that comes first.
+    pub(crate) fn call_behind(&mut self, method: &str) -> Value {
+        self.send(&json!({ "jsonrpc": "2.0", "id": "ping", "method": method }).to_string());
+        self.receive()
+    }
+
     /// Calls a method that must succeed.
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         let mut reply = self.reply(method, params);
@@ -77,6 +87,19 @@ pub(crate) fn connect(socket: &Path) -> UnixStream {
     let stream = UnixStream::connect(socket).expect("the daemon listens");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
     stream
+}
+
+/// Posts a request over HTTP and returns the answer's JSON.
+pub(crate) fn post(socket: &Path, body: &str) -> Value {
+    let mut stream = connect(socket);
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("the daemon reads");
+    let (_, answer) = read_message(&mut stream);
+    serde_json::from_str(&answer).expect("JSON")
 }
 
 /// Reads headers up to the empty line, and the body whose length they tell.
