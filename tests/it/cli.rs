@@ -323,7 +323,9 @@ fn status_is_for_people_and_for_programs() {
     client.call("settings.set", json!({"key": "k", "value": 1}));
     let text = out(&run(&home, &["status"]));
     assert!(
-        text.contains("1 session, 0 messages, 0 projects, 1 setting, 0 attachments (0 B)\n"),
+        text.contains(
+            "1 session, 0 messages, 0 projects, 0 files, 1 setting, 0 attachments (0 B)\n"
+        ),
         "{text}"
     );
     assert!(text.contains(&daemon.pid().to_string()), "{text}");

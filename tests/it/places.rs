@@ -614,7 +614,11 @@ impl Model {
             |at: &usize| !differ(self.0[*at].remote, remote) && !differ(self.0[*at].commit, commit);
         let was_here = |at: &usize| self.0[*at].former.contains(&path);
         let is_gone = |at: &usize| folders[self.0[*at].path] == Sighting::Gone;
-        let name = |path: usize| PATHS[path].rsplit(['/', '\\']).next().map(str::to_lowercase);
+        // That of a folder of Windows is no name of one of Unix: they are compared otherwise.
+        let name = |path: usize| {
+            let is_of_windows = PATHS[path].contains('\\');
+            (is_of_windows, PATHS[path].rsplit(['/', '\\']).next())
+        };
 
         let here: Vec<usize> = (0..self.0.len()).filter(|at| self.0[*at].path == path).collect();
         let best =

@@ -18,6 +18,8 @@ CREATE TABLE project_former_paths (
 );
 
 -- `path_key` is of the place below the project's folder, so that it stays when that moves.
+-- `opened_in` is the project again, of files that were ever opened. An index that began with
+-- `project_id` would be taken by Turso to find one file, in place of the key, among all of its project.
 CREATE TABLE files (
     project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     path_key TEXT NOT NULL,
@@ -28,9 +30,10 @@ CREATE TABLE files (
     hash TEXT,
     modified_at INTEGER,
     opened_at INTEGER,
+    opened_in TEXT,
     state TEXT,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (project_id, path_key)
 );
-CREATE INDEX idx_files_project_opened ON files (project_id, opened_at, path_key);
+CREATE INDEX idx_files_opened ON files (opened_in, opened_at, path_key);
