@@ -10,6 +10,7 @@ mod client;
 mod corpus;
 mod daemon;
 mod echo;
+mod edits;
 mod feed;
 mod ide_files;
 mod machine;
@@ -68,6 +69,10 @@ fn measure_all(options: &Options, folder: &Path) -> Vec<Row> {
     if options.wants(&feed::NAMES) {
         eprintln!("following the change feed");
         feed::run(options, folder, &mut rows);
+    }
+    if options.wants(&edits::NAMES) {
+        eprintln!("replaying edits");
+        edits::run(options, folder, &mut rows);
     }
     if options.wants(&reads::NAMES) || options.wants(&million::NAMES) {
         eprintln!("storing the small corpus");

@@ -58,6 +58,10 @@ pub(crate) struct Effort {
     pub(crate) long_lists: usize,
     /// Session files of the IDE.
     pub(crate) session_files: usize,
+    /// Edits of a file that is replayed.
+    pub(crate) replayed_edits: usize,
+    /// Replays of it.
+    pub(crate) replays: usize,
     /// Starts of the daemon.
     pub(crate) starts: usize,
 }
@@ -72,6 +76,8 @@ const FULL: Effort = Effort {
     reads: 3_000,
     long_lists: 100,
     session_files: 1_000,
+    replayed_edits: 1_000,
+    replays: 50,
     starts: 5,
 };
 
@@ -85,5 +91,7 @@ const QUICK: Effort = Effort {
     reads: 200,
     long_lists: 10,
     session_files: 50,
+    replayed_edits: 50,
+    replays: 5,
     starts: 2,
 };

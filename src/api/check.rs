@@ -88,6 +88,15 @@ pub(super) fn default_page_items() -> u32 {
     DEFAULT_PAGE_ITEMS
 }
 
+/// Reads a field that may be null but not absent.
+pub(super) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(deserializer)
+}
+
 /// Reads a field that may be absent (leave it) but not null, which would be taken for absent.
 pub(super) fn not_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where

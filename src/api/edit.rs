@@ -9,7 +9,9 @@ use super::method;
 use super::page::{Paged, paged};
 use crate::edit;
 use crate::error::{Error, Result};
-use crate::model::limits::{MAX_CONTENT_BYTES, MAX_PAGE_ITEMS, MAX_PATH_BYTES, MAX_TIME, MIN_TIME};
+use crate::model::limits::{
+    MAX_CONTENT_BYTES, MAX_PAGE_ITEMS, MAX_PATH_BYTES, MAX_REVERT_IDS, MAX_TIME, MIN_TIME,
+};
 use crate::model::{Cursor, Edit, EditId, EditKind, MessageId, Millis, ProjectId, SessionId};
 
 /// Hex digits of a SHA-256.
@@ -98,7 +100,7 @@ fn hash(field: &str, hash: Option<&String>) -> Result<()> {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListParams {
-    /// Edits of this file alone, by its path before the edit.
+    /// Edits of this file alone, by its path before the edit or after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_path: Option<String>,
     /// Edits of this session alone.
@@ -191,6 +193,139 @@ pub struct Replayed {
     pub edits: Vec<EditId>,
 }
 
+/// Params of `edit.revert`: one of `edit_ids`, `session_id` and `since` says which edits.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevertParams {
+    /// The file that has this path at the end, or had it last.
+    pub file_path: String,
+    /// What the file holds now; null where there is no file.
+    #[serde(deserialize_with = "check::present")]
+    #[schemars(with = "Nullable")]
+    pub content: Option<String>,
+    /// These edits of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_REVERT_IDS))]
+    pub edit_ids: Option<Vec<EditId>>,
+    /// The edits of the file that were made in this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// The edits of the file that were recorded at this time or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = MIN_TIME, max = MAX_TIME))]
+    pub since: Option<Millis>,
+    /// What the file held before the first edit, as for `edit.replay`: lets changes that nobody
+    /// recorded be told. Not needed where an edit made the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Edits of this project alone; those of every one unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<ProjectId>,
+}
+
+/// How the document shows a text that must be given and may be null.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it stands for its schema alone")]
+enum Nullable {
+    Text(String),
+    Null(()),
+}
+
+impl RevertParams {
+    /// Returns the name of the param that says which edits.
+    pub fn selects_by(&self) -> &'static str {
+        match (&self.edit_ids, &self.session_id) {
+            (Some(_), _) => "edit_ids",
+            (None, Some(_)) => "session_id",
+            (None, None) => "since",
+        }
+    }
+}
+
+impl Check for RevertParams {
+    fn check(&self) -> Result<()> {
+        path("file_path", &self.file_path)?;
+        check::optional_size("content", self.content.as_ref(), MAX_CONTENT_BYTES)?;
+        check::optional_size("base", self.base.as_ref(), MAX_CONTENT_BYTES)?;
+        check::optional_time("since", self.since)?;
+        let selects = [self.edit_ids.is_some(), self.session_id.is_some(), self.since.is_some()];
+        if selects.into_iter().filter(|is_given| *is_given).count() != 1 {
+            return Err(Error::invalid("", "expected one of edit_ids, session_id and since"));
+        }
+        self.edit_ids
+            .as_ref()
+            .map_or(Ok(()), |ids| check::count("edit_ids", ids.len(), MAX_REVERT_IDS))
+    }
+}
+
+/// What becomes of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RevertOutcome {
+    /// It holds `content`.
+    File,
+    /// There is no file: the edit that made it is undone, or there was none.
+    NoFile,
+    /// It stays as it is: an edit cannot be undone.
+    Conflicts,
+}
+
+/// What of an edit hinders it from being undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictPart {
+    /// Its lines, those beside them, or the file as a whole were changed since.
+    Diff,
+    /// Its lines are there, but the file holds changes that nobody recorded, and the lines may be
+    /// those of another place.
+    Ambiguous,
+    /// The file was renamed again, or its path before has another file.
+    Path,
+    /// Its diff, or that of a later edit, cannot be read; only the IDE itself stored such ones.
+    Form,
+}
+
+/// Why an edit cannot be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RevertConflict {
+    /// The edit.
+    pub edit_id: EditId,
+    /// What hinders it.
+    pub what: ConflictPart,
+    /// Which hunk of its diff, from 1; null where the edit as a whole is meant.
+    pub hunk: Option<u64>,
+    /// Which line of `content`, from 1; null where it is none.
+    pub line: Option<u64>,
+    /// What the edit left there, a line with its end or a path; null for the end of the file, no
+    /// file, and where the diff does not tell.
+    pub expected: Option<String>,
+    /// What is there now; null for the end of the file or no file.
+    pub actual: Option<String>,
+    /// The later edit that changed it; null where nobody recorded that.
+    pub changed_by: Option<EditId>,
+}
+
+/// What `edit.revert` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reverted {
+    /// What becomes of the file.
+    pub outcome: RevertOutcome,
+    /// The file's path then: another one where a rename is undone.
+    pub file_path: String,
+    /// What the file holds then; null for every outcome but `file`.
+    pub content: Option<String>,
+    /// SHA-256 of the content's bytes, in hex; null where there is none.
+    pub hash: Option<String>,
+    /// The edits that are undone, newest first; none where there are conflicts.
+    pub edits: Vec<EditId>,
+    /// The conflicts, of the newest edit first.
+    pub conflicts: Vec<RevertConflict>,
+    /// How many conflicts there are, also where not all are listed.
+    pub conflict_count: u64,
+}
+
 method! {
     /// Records one change of one file. The answer comes after it is on the disk.
     ///
@@ -242,5 +377,27 @@ method! {
         "file_path": "/home/me/shop/cart.ts", "content": "export const total = 1;\n",
         "hash": "0739219ff1302eacd47db855b5c2e4a0db33ec756c3945074284df2d0b89361f",
         "edits": ["edt-1"]
+    }"#,
+}
+
+method! {
+    /// Gives what a file holds with some of its edits undone, or what hinders that. Writes nothing.
+    ///
+    /// The edits are undone newest first, over later ones that stay: each where its lines have moved
+    /// to. What touches a line that was changed since is a conflict, and all conflicts are listed.
+    /// To keep the history right, record what you then do to the file as an edit of its own.
+    Revert = "edit.revert", Read, RevertParams => Reverted,
+    errors: [NotFound, Conflict, TooLarge],
+    example: r#"{
+        "file_path": "/home/me/shop/cart.ts", "content": "// Prices\nexport const total = 1;\n",
+        "edit_ids": ["edt-1"], "base": "export const total = 0;\n"
+    }"# => r#"{
+        "outcome": "conflicts", "file_path": "/home/me/shop/cart.ts", "content": null, "hash": null,
+        "edits": [],
+        "conflicts": [{
+            "edit_id": "edt-1", "what": "diff", "hunk": 1, "line": 1,
+            "expected": "export const total = 1;\n", "actual": "// Prices\n", "changed_by": null
+        }],
+        "conflict_count": 1
     }"#,
 }

@@ -125,6 +125,7 @@ macro_rules! for_each_method {
             $crate::api::edit::Record,
             $crate::api::edit::List,
             $crate::api::edit::Replay,
+            $crate::api::edit::Revert,
             $crate::api::events::Since,
             $crate::api::events::Subscribe,
             $crate::api::events::Unsubscribe,

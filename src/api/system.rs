@@ -151,6 +151,9 @@ pub struct StoredCounts {
     pub sessions: i64,
     /// Messages of those sessions that their history shows.
     pub messages: i64,
+    /// Edits of those sessions.
+    #[serde(default)]
+    pub edits: i64,
     /// Settings of all scopes.
     pub settings: i64,
     /// Attachments, also those that no message refers to yet, or any more.
@@ -225,7 +228,7 @@ method! {
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
         "database_bytes": 4096, "wal_bytes": 65536,
         "stored": {
-            "projects": 0, "files": 0, "sessions": 2, "messages": 2, "settings": 2,
+            "projects": 0, "files": 0, "sessions": 2, "messages": 2, "edits": 1, "settings": 2,
             "attachments": 1, "attachment_bytes": 8
         }
     }"#,

@@ -33,9 +33,10 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
         (
             "stored",
             format!(
-                "{}, {}, {}, {}, {}, {} ({})",
+                "{}, {}, {}, {}, {}, {}, {} ({})",
                 counted(stored.sessions, "session"),
                 counted(stored.messages, "message"),
+                counted(stored.edits, "edit"),
                 counted(stored.projects, "project"),
                 counted(stored.files, "file"),
                 counted(stored.settings, "setting"),

@@ -1,5 +1,6 @@
 //! Applies a diff to the letter, or says where it does not fit.
 
+use super::lines::behind_lines;
 use super::{Change, FileDiff, Line, Side};
 
 /// Where a diff does not fit a content.
@@ -24,22 +25,19 @@ pub fn apply(diff: &FileDiff<'_>, content: Option<&str>) -> Result<Option<String
         let expected = Some("a file".to_owned());
         return Err(Mismatch { hunk: None, line: None, expected, actual: None });
     }
-    let mut work = Work { rest: content.unwrap_or_default(), line: 1, made: String::new() };
+    let rest = content.unwrap_or_default();
+    let mut work = Work { rest, line: 1, made: String::with_capacity(rest.len()) };
     for (index, hunk) in diff.hunks.iter().enumerate() {
         let number = Some(index + 1);
-        while work.line <= hunk.before {
-            match work.next() {
-                Some(line) => work.push(line).map_err(|mismatch| mismatch.of(number))?,
-                None => {
-                    let expected = hunk.lines().find(|line| line.side != Side::Added);
-                    return Err(Mismatch {
-                        hunk: number,
-                        line: Some(hunk.before + usize::from(expected.is_some())),
-                        expected: Some(expected.map_or("a line", |line| line.text).to_owned()),
-                        actual: None,
-                    });
-                }
-            }
+        let before = (hunk.before + 1).saturating_sub(work.line);
+        if !work.skip(before).map_err(|mismatch| mismatch.of(number))? {
+            let expected = hunk.lines().find(|line| line.side != Side::Added);
+            return Err(Mismatch {
+                hunk: number,
+                line: Some(hunk.before + usize::from(expected.is_some())),
+                expected: Some(expected.map_or("a line", |line| line.text).to_owned()),
+                actual: None,
+            });
         }
         for line in hunk.lines() {
             work.take(line).map_err(|mismatch| mismatch.of(number))?;
@@ -90,6 +88,18 @@ impl<'a> Work<'a> {
         Some(line)
     }
 
+    /// Passes so many lines, and returns false where there are fewer.
+    fn skip(&mut self, count: usize) -> Result<bool, Mismatch> {
+        let (skipped, rest) = self.rest.split_at(behind_lines(self.rest, count));
+        let found = if rest.is_empty() { skipped.split_inclusive('\n').count() } else { count };
+        if found > 0 {
+            self.push(skipped)?;
+        }
+        self.rest = rest;
+        self.line += found;
+        Ok(found == count)
+    }
+
     /// Does what a line of a hunk says.
     fn take(&mut self, line: Line<'_>) -> Result<(), Mismatch> {
         if line.side != Side::Added {
@@ -107,8 +117,8 @@ impl<'a> Work<'a> {
         if line.side == Side::Removed { Ok(()) } else { self.push(line.text) }
     }
 
-    /// Adds a line. What has no end is the last one: nothing can follow it.
-    fn push(&mut self, line: &str) -> Result<(), Mismatch> {
+    /// Adds lines. One that has no end is the last: nothing can follow it.
+    fn push(&mut self, lines: &str) -> Result<(), Mismatch> {
         if !self.made.is_empty() && !self.made.ends_with('\n') {
             let last = self.made.rfind('\n').map_or(0, |end| end + 1);
             let last = &self.made[last..];
@@ -119,7 +129,7 @@ impl<'a> Work<'a> {
                 actual: Some(last.to_owned()),
             });
         }
-        self.made.push_str(line);
+        self.made.push_str(lines);
         Ok(())
     }
 }

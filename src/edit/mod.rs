@@ -1,13 +1,18 @@
-//! Unified diffs of one file, as git writes them: parsed, and applied to the letter.
+//! Unified diffs of one file, as git writes them: parsed, applied to the letter, and taken back.
 //!
 //! Applied strictly: a hunk fits where it says, byte for byte, or not at all. There is no search for
 //! another place and no fuzz, since an edit that lands elsewhere is a guess.
 
+mod align;
 mod apply;
+mod lines;
 mod parse;
+mod pieces;
+mod revert;
 
 pub use apply::{Mismatch, apply};
 pub use parse::parse;
+pub use revert::{CONFLICT_LINE_BYTES, Clash, Clashes, Left, Rewind};
 
 /// The diff of one file, whose hunks are counted, in order and apart from each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +83,15 @@ fn first_line(body: &str) -> Option<Line<'_>> {
     }
     let rest = rest.find('\n').map_or("", |end| &rest[end + 1..]);
     Some(Line { side, text: &text[..text.len() - 1], is_unended: true, rest })
+}
+
+/// Returns so many bytes of a line at most; one that is cut ends with `…`.
+pub fn cut(mut line: String, bytes: usize) -> String {
+    if line.len() > bytes {
+        line.truncate(line.floor_char_boundary(bytes));
+        line.push('…');
+    }
+    line
 }
 
 impl<'a> Hunk<'a> {

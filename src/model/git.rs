@@ -89,7 +89,7 @@ fn host_and_port(authority: &str) -> Option<(String, Option<&str>)> {
     };
     let is_port = |port: &&str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.filter(|port| !port.is_empty());
-    if host.is_empty() || !port.iter().all(|port| is_port(port)) {
+    if host.is_empty() || !port.iter().all(is_port) {
         return None;
     }
     Some((host.trim_end_matches('.').to_lowercase(), port))

@@ -55,8 +55,12 @@ pub const ATTACHMENT_GRACE: i64 = 60 * 60 * 1000;
 pub const MAX_COLLECT_LOOK: usize = 1000;
 /// Attachments that one write of the collection deletes; their bytes are limited as a transaction's.
 pub const MAX_COLLECT_WRITE: usize = 16;
-/// Edits that one `edit.replay` applies.
+/// Edits that one `edit.replay` applies, or that `edit.revert` goes back over.
 pub const MAX_REPLAY_EDITS: usize = 10_000;
+/// Ids in one `edit.revert`.
+pub const MAX_REVERT_IDS: usize = 1000;
+/// Conflicts that one `edit.revert` lists; it tells how many there are in all.
+pub const MAX_LISTED_CONFLICTS: usize = 1000;
 /// Sessions that one `session.ancestors` gives.
 pub const MAX_ANCESTORS: usize = 100;
 /// How long one `events.since` waits, in milliseconds.

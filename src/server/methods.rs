@@ -128,6 +128,7 @@ impl Methods {
         methods.write::<api::edit::Record>(store::edits::record);
         methods.read::<api::edit::List>(store::edits::list);
         methods.read::<api::edit::Replay>(store::replay::replay);
+        methods.read::<api::edit::Revert>(store::revert::revert);
 
         methods.add::<api::events::Since>(|server, params| Ok(feed::since(server, params)));
         methods.add::<api::events::Subscribe>(|server, params| Ok(feed::subscribe(server, params)));

@@ -34,10 +34,18 @@ pub(super) use shown;
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM agent_edits e WHERE e.id = ?1");
 
+/// An edit that is shown.
+const SHOWN_BY_ID: &str = concat!("SELECT e.seq", shown!(), " AND e.id = ?1");
+
+/// An edit by its place in the order.
+const BY_SEQ: &str = concat!("SELECT ", columns!(), shown!(), " AND e.seq = ?1");
+
 const INSERT: &str = "INSERT INTO agent_edits
         (id, session_id, project_id, message_id, file_path, path_key, kind, diff, new_path,
         new_path_key, before_hash, after_hash, created_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+const COUNT: &str = "UPDATE agent_sessions SET edit_count = edit_count + 1 WHERE id = ?1";
 
 const MOVE: &str = "UPDATE agent_edits SET project_id = ?2 WHERE session_id = ?1";
 
@@ -74,6 +82,11 @@ macro_rules! list {
 
 const OF_FILE: List = list!(
     "e.path_key = ?1 AND (?3 IS NULL OR +e.session_id = ?3) AND (?4 IS NULL OR +e.project_id = ?4)"
+);
+/// The renames to a file's path from another.
+const TO_FILE: List = list!(
+    "e.new_path_key = ?1 AND e.path_key <> ?1 AND (?3 IS NULL OR +e.session_id = ?3)
+        AND (?4 IS NULL OR +e.project_id = ?4)"
 );
 const OF_SESSION: List = list!("e.session_id = ?1");
 const OF_PROJECT: List = list!("e.project_id = ?1");
@@ -127,6 +140,7 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
             edit.created_at.into(),
         ],
     )?;
+    tx.execute_one(COUNT, &[edit.session_id.as_str().into()])?;
     tx.changed(
         Topic::EditRecorded,
         edit.id.as_str(),
@@ -159,19 +173,53 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<EditPage> {
         (None, None, project_id) => (&OF_PROJECT, project_id.unwrap_or_default()),
     };
     let after = params.cursor.as_ref().map(|cursor| cursor.position().0);
-    let (sql, start) = match params.order {
-        Order::Oldest => (list.oldest, i64::MIN),
-        Order::Newest => (list.newest, i64::MAX),
+    let start = match params.order {
+        Order::Oldest => i64::MIN,
+        Order::Newest => i64::MAX,
     };
     let values: Vec<Value<'_>> =
         vec![of.into(), after.unwrap_or(start).into(), session_id.into(), project_id.into()];
-    let mut page = Page::new(params.limit);
-    page.fill(tx, sql, values, read_numbered, |numbered| size(&numbered.edit))?;
+    let mut fill = |list: &List, page: &mut Page<Numbered>| {
+        let sql = if params.order == Order::Oldest { list.oldest } else { list.newest };
+        page.fill(tx, sql, values.clone(), read_numbered, |numbered| size(&numbered.edit))
+    };
+    let mut arrivals = Page::half(params.limit);
+    if key.is_some() {
+        fill(&TO_FILE, &mut arrivals)?;
+    }
+    let page = if arrivals.items.is_empty() {
+        let mut page = Page::new(params.limit);
+        fill(list, &mut page)?;
+        page
+    } else {
+        let mut others = Page::half(params.limit);
+        fill(list, &mut others)?;
+        merged(params, [others, arrivals])?
+    };
     let next_cursor = page.end().map(|last| Cursor::after(params.list(), last.seq, ""));
     Ok(EditPage {
         edits: page.items.into_iter().map(|numbered| numbered.edit).collect(),
         next_cursor,
     })
+}
+
+/// Returns the page of two lists that are both in its order.
+fn merged(params: &ListParams, parts: [Page<Numbered>; 2]) -> Result<Page<Numbered>> {
+    let place = |seq: i64| if params.order == Order::Oldest { seq } else { -seq };
+    // What lies behind the end of a part may have others of that part before it.
+    let ends = parts.iter().filter_map(|part| part.end().map(|last| place(last.seq)));
+    let end = ends.min().unwrap_or(i64::MAX);
+    let mut page = Page::new(params.limit);
+    page.has_more = end < i64::MAX;
+    let mut items: Vec<Numbered> = parts.into_iter().flat_map(|part| part.items).collect();
+    items.sort_unstable_by_key(|numbered| place(numbered.seq));
+    for numbered in items {
+        let bytes = size(&numbered.edit);
+        if place(numbered.seq) > end || page.push(numbered, bytes)?.is_break() {
+            break;
+        }
+    }
+    Ok(page)
 }
 
 /// Has the edits of a session follow it to another project.
@@ -195,6 +243,18 @@ pub(super) struct Numbered {
 
 fn find(tx: &mut ReadTx<'_>, id: &EditId) -> Result<Option<Edit>> {
     Ok(tx.first(BY_ID, &[id.as_str().into()], read_numbered)?.map(|numbered| numbered.edit))
+}
+
+/// Returns true where there is such an edit outside the trash.
+pub(super) fn is_shown(tx: &mut ReadTx<'_>, id: &EditId) -> Result<bool> {
+    Ok(tx.first(SHOWN_BY_ID, &[id.as_str().into()], Row::int)?.is_some())
+}
+
+/// Returns the edit that has this place in the order, of this same snapshot.
+pub(super) fn at(tx: &mut ReadTx<'_>, seq: i64) -> Result<Edit> {
+    let numbered = tx.first(BY_SEQ, &[seq.into()], read_numbered)?;
+    let gone = || Error::Internal("an edit of the snapshot is gone".to_owned());
+    numbered.map(|numbered| numbered.edit).ok_or_else(gone)
 }
 
 /// Reads an edit from the columns of `columns!`.
@@ -256,7 +316,7 @@ fn sent(params: &RecordParams) -> first_sent::Fields<'_, 8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{engine, migrations, replay};
+    use crate::store::{engine, file_edits, migrations};
 
     /// A list that scans or sorts is slow only once there is much in it.
     #[test]
@@ -265,12 +325,16 @@ mod tests {
             let mut statements = vec![
                 (OF_FILE.oldest, "idx_agent_edits_path_order"),
                 (OF_FILE.newest, "idx_agent_edits_path_order"),
+                (TO_FILE.oldest, "idx_agent_edits_new_path_order"),
+                (TO_FILE.newest, "idx_agent_edits_new_path_order"),
                 (OF_SESSION.oldest, "idx_agent_edits_session_order"),
                 (OF_SESSION.newest, "idx_agent_edits_session_order"),
                 (OF_PROJECT.oldest, "idx_agent_edits_project_order"),
                 (OF_PROJECT.newest, "idx_agent_edits_project_order"),
+                (SHOWN_BY_ID, "sqlite_autoindex_agent_edits_1"),
+                (BY_SEQ, "INTEGER PRIMARY KEY"),
             ];
-            statements.extend(replay::STATEMENTS);
+            statements.extend(file_edits::STATEMENTS);
             for (sql, index) in statements {
                 let plan = engine::query_plan(connection, sql);
                 let [first, second] = plan.as_slice() else { panic!("{kind:?}: {sql}: {plan:?}") };

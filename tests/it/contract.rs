@@ -150,6 +150,11 @@ fn the_document_lists_just_the_errors_that_calls_give() {
     let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-0\n+1\n";
     let edit = |id: &str, session_id: &str, diff: &str| json!({"id": id, "session_id": session_id, "file_path": "/x", "kind": "replace", "diff": diff});
     client.call("edit.record", edit("e", "s", diff));
+    for from in ["/moved", "/other"] {
+        let rename = json!({"session_id": "s", "file_path": from, "kind": "rename", "diff": "", "new_path": "/onto"});
+        client.call("edit.record", rename);
+    }
+    let revert = |file_path: &str, content: &str| json!({"file_path": file_path, "content": content, "since": 0});
     let elsewhere = format!("{}.1", "0".repeat(32));
     let long_path = "x".repeat(MAX_PATH_BYTES + 1);
     let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -249,6 +254,9 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("edit.replay", json!({"file_path": "/x", "project_id": "none"})),
         ("edit.replay", json!({"file_path": "/x", "base": "7\n"})),
         ("edit.replay", json!({"file_path": "/x", "base": "x".repeat(MAX_CONTENT_BYTES + 1)})),
+        ("edit.revert", json!({"file_path": "/x", "content": null, "edit_ids": ["none"]})),
+        ("edit.revert", revert("/moved", "another file was renamed over it")),
+        ("edit.revert", revert("/x", &"x".repeat(MAX_CONTENT_BYTES + 1))),
         ("events.since", json!({"cursor": elsewhere})),
         ("events.subscribe", json!({"since": elsewhere})),
     ] {

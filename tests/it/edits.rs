@@ -1,45 +1,22 @@
 //! Edits: diffs against the real git, replay, and the table on both engines.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-use aetherd::api::edit::{EditPage, ListParams, Order, RecordParams, ReplayParams, Replayed};
-use aetherd::api::session::{self, StartParams};
-use aetherd::api::{Check, project};
+use aetherd::api::Check;
+use aetherd::api::edit::{RecordParams, ReplayParams};
 use aetherd::config::EngineKind;
 use aetherd::edit;
-use aetherd::error::{Error, Misfit, MisfitPart, Result};
+use aetherd::error::{Error, Misfit, MisfitPart};
 use aetherd::model::limits::{MAX_CONTENT_BYTES, MAX_REPLAY_EDITS};
-use aetherd::model::{Edit, EditId, EditKind, ProjectId, SessionId, Sightings};
-use aetherd::store::{Store, edits, places, replay, sessions, trash};
+use aetherd::model::{EditKind, ProjectId};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{ENGINES, Home, error_kind, open_store, runtime, say_skipped};
-
-fn git(folder: &Path, arguments: &[&str]) -> std::process::Output {
-    Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "core.autocrlf=false"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_SYSTEM", "/dev/null")
-        .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
-        .stdin(Stdio::null())
-        .output()
-        .expect("git runs")
-}
-
-/// True where git is there; where it is not, says that the test is skipped, or fails in CI.
-fn has_git(test: &str) -> bool {
-    let found = Command::new("git").arg("--version").stdin(Stdio::null()).output().is_ok();
-    if !found {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} needs git: in CI");
-        say_skipped(test, "git");
-    }
-    found
-}
+use crate::support::edits::{
+    all, asked, blamed, content, count_up, git, has_git, ids, line, misfit, open_project, params,
+    record, rename, replay, run, session_id, start, whole,
+};
+use crate::support::{ENGINES, Home, error_kind, open_store, runtime};
 
 /// What may stand in a line, marks of diffs among it.
 const LINES: [&str; 12] = [
@@ -131,11 +108,13 @@ proptest! {
         let made = edit::apply(&parsed, old.as_deref());
         prop_assert_eq!(made.as_ref(), Ok(&new), "{}", diff);
 
-        std::fs::write(folder.path().join("a.diff"), &diff).expect("a file");
-        let mut apply = vec!["apply", "-p2", "--whitespace=nowarn", "../a.diff"];
+        // Without context git itself takes one of two lines that are alike for the other: of
+        // `X\nX` to `\nX\n` its apply makes `\nX`.
         if context == 0 {
-            apply.insert(1, "--unidiff-zero");
+            return Ok(());
         }
+        std::fs::write(folder.path().join("a.diff"), &diff).expect("a file");
+        let apply = ["apply", "-p2", "--whitespace=nowarn", "../a.diff"];
         let work = folder.path().join("work");
         let output = git(&work, &apply);
         prop_assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), diff);
@@ -168,120 +147,6 @@ proptest! {
             }
             Err(mismatch) => prop_assert_ne!(mismatch.expected, mismatch.actual),
         }
-    }
-}
-
-fn session_id(id: &str) -> SessionId {
-    SessionId::parse(id).expect("an id")
-}
-
-async fn start(store: &Store, id: &str, project_id: Option<&str>) {
-    let params = StartParams {
-        id: Some(session_id(id)),
-        kind: "chat".to_owned(),
-        project_id: project_id.map(|id| ProjectId::parse(id).expect("an id")),
-        ..StartParams::default()
-    };
-    store.write(move |tx| sessions::start(tx, &params)).await.expect("starts");
-}
-
-async fn open_project(store: &Store, id: &str) {
-    let params = project::OpenParams {
-        path: format!("/{id}"),
-        id: ProjectId::parse(id).ok(),
-        ..Default::default()
-    };
-    store.write(move |tx| places::open(tx, &params, &Sightings::default())).await.expect("opens");
-}
-
-fn params(id: &str, session: &str, file_path: &str, diff: &str) -> RecordParams {
-    RecordParams {
-        id: EditId::parse(id).ok(),
-        session_id: session_id(session),
-        message_id: None,
-        file_path: file_path.to_owned(),
-        kind: EditKind::Replace,
-        diff: diff.to_owned(),
-        new_path: None,
-        before_hash: None,
-        after_hash: None,
-    }
-}
-
-fn rename(id: &str, session: &str, from: &str, to: &str, diff: &str) -> RecordParams {
-    RecordParams {
-        kind: EditKind::Rename,
-        new_path: Some(to.to_owned()),
-        ..params(id, session, from, diff)
-    }
-}
-
-async fn record(store: &Store, params: RecordParams) -> Result<Edit> {
-    params.check()?;
-    store.write(move |tx| edits::record(tx, &params)).await
-}
-
-fn all(file_path: Option<&str>, session: Option<&str>, project: Option<&str>) -> ListParams {
-    ListParams {
-        file_path: file_path.map(str::to_owned),
-        session_id: session.map(session_id),
-        project_id: project.map(|id| ProjectId::parse(id).expect("an id")),
-        order: Order::Oldest,
-        limit: 50,
-        cursor: None,
-    }
-}
-
-async fn list(store: &Store, params: ListParams) -> Result<EditPage> {
-    store.read(move |tx| edits::list(tx, &params)).await
-}
-
-async fn ids(store: &Store, mut params: ListParams) -> Vec<String> {
-    let mut ids = Vec::new();
-    loop {
-        let page = list(store, params.clone()).await.expect("a page");
-        assert!(page.edits.len() <= params.limit as usize);
-        ids.extend(page.edits.into_iter().map(|edit| edit.id.to_string()));
-        match page.next_cursor {
-            None => return ids,
-            cursor => params.cursor = cursor,
-        }
-    }
-}
-
-fn asked(file_path: &str, base: Option<&str>) -> ReplayParams {
-    ReplayParams {
-        file_path: file_path.to_owned(),
-        base: base.map(str::to_owned),
-        until: None,
-        project_id: None,
-    }
-}
-
-async fn replay(store: &Store, params: ReplayParams) -> Result<Replayed> {
-    store.read(move |tx| replay::replay(tx, &params)).await
-}
-
-async fn content(store: &Store, file_path: &str, base: Option<&str>) -> (String, Option<String>) {
-    let replayed = replay(store, asked(file_path, base)).await.expect("replays");
-    (replayed.file_path, replayed.content)
-}
-
-fn misfit(result: Result<Replayed>) -> Misfit {
-    match result.expect_err("is refused") {
-        Error::Misfit(misfit) => *misfit,
-        error => panic!("{error}"),
-    }
-}
-
-fn line(from: &str, to: &str) -> String {
-    format!("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-{from}\n+{to}\n")
-}
-
-fn run<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
-    for engine in ENGINES {
-        let home = Home::new();
-        runtime().block_on(test(open_store(&home, engine)));
     }
 }
 
@@ -462,60 +327,6 @@ fn a_record_is_retried_and_never_changed() {
 }
 
 #[test]
-fn edits_are_listed_by_file_session_and_project_page_by_page() {
-    run(|store| async move {
-        open_project(&store, "p").await;
-        open_project(&store, "q").await;
-        start(&store, "s", Some("p")).await;
-        start(&store, "t", Some("q")).await;
-        start(&store, "u", None).await;
-        let mut recorded: Vec<(String, &str, &str)> = Vec::new();
-        for number in 0..30 {
-            let (session, file) = (["s", "t", "u"][number % 3], ["/x", "/y"][number % 2]);
-            let id = format!("e{:02}", (number * 7) % 30);
-            record(&store, params(&id, session, file, &line("0", "1"))).await.expect("ok");
-            recorded.push((id, session, file));
-        }
-        let expect = |of: &dyn Fn(&str, &str) -> bool| -> Vec<String> {
-            let found = recorded.iter().filter(|(_, session, file)| of(session, file));
-            found.map(|(id, ..)| id.clone()).collect()
-        };
-        for limit in [1, 3, 50] {
-            for (list, mut expected) in [
-                (all(Some("/x"), None, None), expect(&|_, file| file == "/x")),
-                (all(Some("/x"), Some("s"), None), expect(&|s, file| s == "s" && file == "/x")),
-                (all(Some("/y"), None, Some("q")), expect(&|s, file| s == "t" && file == "/y")),
-                (all(None, Some("u"), None), expect(&|session, _| session == "u")),
-                (all(None, None, Some("p")), expect(&|session, _| session == "s")),
-                (all(Some("/none"), None, None), Vec::new()),
-            ] {
-                let list = ListParams { limit, ..list };
-                assert_eq!(ids(&store, list.clone()).await, expected);
-                expected.reverse();
-                assert_eq!(
-                    ids(&store, ListParams { order: Order::Newest, ..list }).await,
-                    expected
-                );
-            }
-        }
-        // A session's edits go with it to another project.
-        let moved = session::UpdateParams {
-            id: session_id("u"),
-            title: None,
-            description: None,
-            model: None,
-            system_prompt: None,
-            project_id: Some(ProjectId::parse("p").ok()),
-            metadata: None,
-            archived: None,
-        };
-        store.write(move |tx| sessions::update(tx, &moved)).await.expect("updates");
-        assert_eq!(ids(&store, all(None, None, Some("p"))).await, expect(&|s, _| s != "t"));
-        store.close().await.expect("closed");
-    });
-}
-
-#[test]
 fn a_projects_replay_takes_its_own_edits_alone() {
     run(|store| async move {
         open_project(&store, "p").await;
@@ -538,27 +349,6 @@ fn a_projects_replay_takes_its_own_edits_alone() {
 }
 
 #[test]
-fn the_trash_hides_the_edits_of_a_session() {
-    run(|store| async move {
-        open_project(&store, "p").await;
-        start(&store, "s", Some("p")).await;
-        start(&store, "t", Some("p")).await;
-        record(&store, params("e1", "s", "/x", &line("0", "1"))).await.expect("ok");
-        record(&store, params("e2", "t", "/x", &line("0", "2"))).await.expect("ok");
-        let deleted = session::DeleteParams { id: session_id("s"), purge: false };
-        store.write(move |tx| trash::delete(tx, &deleted)).await.expect("deletes");
-        assert_eq!(ids(&store, all(Some("/x"), None, None)).await, ["e2"]);
-        assert_eq!(ids(&store, all(None, None, Some("p"))).await, ["e2"]);
-        let error = list(&store, all(None, Some("s"), None)).await.expect_err("is refused");
-        assert!(matches!(error, Error::NotFound { .. }), "{error}");
-        assert_eq!(content(&store, "/x", Some("0\n")).await.1.as_deref(), Some("2\n"));
-        let again = record(&store, params("e3", "s", "/x", &line("0", "1"))).await;
-        assert!(matches!(again.expect_err("is refused"), Error::NotFound { .. }));
-        store.close().await.expect("closed");
-    });
-}
-
-#[test]
 fn what_is_out_of_form_is_refused_with_the_field() {
     let diff = line("0", "1");
     let plain = || params("e", "s", "/x", &diff);
@@ -576,10 +366,7 @@ fn what_is_out_of_form_is_refused_with_the_field() {
         (RecordParams { before_hash: Some("0".repeat(63)), ..plain() }, "before_hash"),
         (RecordParams { after_hash: Some("g".repeat(64)), ..plain() }, "after_hash"),
     ] {
-        match params.check().expect_err("is refused") {
-            Error::InvalidParams { field: found, .. } => assert_eq!(found, field),
-            error => panic!("{field}: {error}"),
-        }
+        assert_eq!(blamed(params.check()), field);
     }
     // At the limit, and one past it.
     let long = |bytes: usize| {
@@ -611,17 +398,7 @@ fn a_replay_has_a_limit_of_bytes_and_of_edits() {
         assert!(matches!(over.expect_err("is refused"), Error::TooLarge { .. }));
         for past in [0, 1] {
             let from = if past == 0 { 0 } else { MAX_REPLAY_EDITS };
-            store
-                .write(move |tx| {
-                    for number in from..MAX_REPLAY_EDITS + past {
-                        let (old, new) = (number.to_string(), (number + 1).to_string());
-                        let id = format!("n{number}");
-                        edits::record(tx, &params(&id, "s", "/many", &line(&old, &new)))?;
-                    }
-                    Ok(())
-                })
-                .await
-                .expect("records");
+            count_up(&store, from..MAX_REPLAY_EDITS + past).await;
             let replayed = replay(&store, asked("/many", Some("0\n"))).await;
             if past == 0 {
                 assert_eq!(replayed.expect("at the limit").edits.len(), MAX_REPLAY_EDITS);
@@ -660,29 +437,6 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
         3 => (path.clone(), path, any::<bool>()).prop_map(|(from, to, diff)| Operation::Rename { from, to, diff }),
     ];
     proptest::collection::vec(operation, 1..40)
-}
-
-/// The diff that takes all lines out and puts others in.
-fn whole(old: Option<&str>, new: Option<&str>) -> String {
-    let name = |side: Option<&str>| if side.is_some() { "x" } else { "/dev/null" };
-    let (from, to) = (old.unwrap_or_default(), new.unwrap_or_default());
-    if from.is_empty() && to.is_empty() {
-        let mode = if old.is_some() { "deleted" } else { "new" };
-        return format!("diff --git a/x b/x\n{mode} file mode 100644\n");
-    }
-    let range = |text: &str| {
-        let count = text.split_inclusive('\n').count();
-        format!("{},{count}", usize::from(count > 0))
-    };
-    let mut diff =
-        format!("--- {}\n+++ {}\n@@ -{} +{} @@\n", name(old), name(new), range(from), range(to));
-    for (sign, text) in [('-', from), ('+', to)] {
-        for line in text.split_inclusive('\n') {
-            let end = if line.ends_with('\n') { "" } else { "\n\\ No newline at end of file\n" };
-            diff.push_str(&format!("{sign}{line}{end}"));
-        }
-    }
-    diff
 }
 
 proptest! {
@@ -758,177 +512,4 @@ fn the_answer_to_a_hunk_that_does_not_fit_names_it() {
         json!({"kind": "conflict", "retryable": false, "edit_id": "e", "file_path": "/x",
             "what": "diff", "hunk": 2, "line": 4, "expected": "d\n", "actual": "d\r\n"})
     );
-}
-
-/// Changes the files of a repository as people do, and records what git says of each commit.
-#[test]
-fn a_history_of_git_is_replayed_to_its_last_commit() {
-    const TEST: &str = "a_history_of_git_is_replayed_to_its_last_commit";
-    if !has_git(TEST) {
-        return;
-    }
-    for (seed, engine) in [(1, ENGINES[0]), (2, ENGINES[1]), (3, ENGINES[0])] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::new();
-        let commits = git_history(folder.path(), seed);
-        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut paths: Vec<String> = Vec::new();
-        runtime().block_on(async {
-            let store = open_store(&home, engine);
-            start(&store, "s", None).await;
-            for diff in commits.iter().flat_map(|commit| split(commit)) {
-                let params = of_git(diff);
-                let what = match params.kind {
-                    EditKind::Rename => "renames",
-                    _ if diff.contains("new file mode") => "new files",
-                    _ if diff.contains("deleted file mode") => "deleted files",
-                    _ => "changes",
-                };
-                *kinds.entry(what).or_default() += 1;
-                *kinds.entry("with CRLF").or_default() += usize::from(diff.contains("\r\n"));
-                *kinds.entry("without an end").or_default() +=
-                    usize::from(diff.contains("\n\\ No"));
-                paths.push(params.new_path.clone().unwrap_or_else(|| params.file_path.clone()));
-                record(&store, params).await.unwrap_or_else(|error| panic!("{error}\n{diff}"));
-            }
-            assert_eq!(kinds.len(), 6, "{kinds:?}");
-            assert!(kinds.values().all(|count| *count > 3), "{kinds:?}");
-            paths.sort();
-            paths.dedup();
-            let mut there = 0;
-            for path in paths {
-                let blob =
-                    git(folder.path(), &["cat-file", "blob", &format!("HEAD:{}", &path[1..])]);
-                let replayed = replay(&store, asked(&path, None))
-                    .await
-                    .unwrap_or_else(|error| panic!("seed {seed}: {path}: {error}"));
-                // A file that was renamed has its content under its last name.
-                if replayed.file_path != path {
-                    assert!(!blob.status.success(), "{path} is {}", replayed.file_path);
-                    continue;
-                }
-                let expected = blob.status.success().then_some(blob.stdout);
-                there += usize::from(expected.is_some());
-                let found = replayed.content.map(String::into_bytes);
-                assert!(found == expected, "seed {seed}: {path}: {found:?}, not {expected:?}");
-            }
-            let files = git(folder.path(), &["ls-files"]).stdout;
-            assert_eq!(there, String::from_utf8_lossy(&files).lines().count());
-            store.close().await.expect("closed");
-        });
-    }
-}
-
-/// Makes some sixty commits, and returns the diff of each.
-fn git_history(folder: &Path, seed: u64) -> Vec<String> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    assert!(git(folder, &["init", "-q"]).status.success());
-    let mut files: BTreeMap<String, String> = BTreeMap::new();
-    let mut gone: Vec<String> = Vec::new();
-    let mut next = 0;
-    let mut commits = Vec::new();
-    for _ in 0..64 {
-        let names: Vec<String> = files.keys().cloned().collect();
-        // One kind of change a commit: what git takes for a rename is one then.
-        match random.u8(0..10) {
-            _ if names.len() < 4 => {
-                files.insert(fresh(&mut next), text(&mut random));
-            }
-            0 => {
-                files.insert(fresh(&mut next), text(&mut random));
-            }
-            1 if !gone.is_empty() => {
-                let name = gone.swap_remove(random.usize(0..gone.len()));
-                files.insert(name, text(&mut random));
-            }
-            2 => {
-                let name = random.choice(&names).expect("a name").clone();
-                files.remove(&name);
-                gone.push(name);
-            }
-            3 | 4 => {
-                let name = random.choice(&names).expect("a name").clone();
-                let content = files.remove(&name).expect("a file");
-                let renamed = fresh(&mut next);
-                let content = if random.bool() { content } else { changed(&mut random, &content) };
-                files.insert(renamed, content);
-                gone.push(name);
-            }
-            _ => {
-                for name in random.choose_multiple(names.iter(), 3) {
-                    let content = changed(&mut random, &files[name]);
-                    files.insert(name.clone(), content);
-                }
-            }
-        }
-        for name in names.iter().filter(|name| !files.contains_key(*name)) {
-            std::fs::remove_file(folder.join(name)).expect("a file");
-        }
-        for (name, content) in &files {
-            let path = folder.join(name);
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            std::fs::write(path, content).expect("a file");
-        }
-        assert!(git(folder, &["add", "-A"]).status.success());
-        assert!(git(folder, &["commit", "-q", "--allow-empty", "-m", "x"]).status.success());
-        let diff = git(
-            folder,
-            &["diff-tree", "-p", "-M", "-r", "--text", "--root", "--no-commit-id", "HEAD"],
-        );
-        commits.push(String::from_utf8(diff.stdout).expect("UTF-8"));
-    }
-    commits
-}
-
-fn fresh(next: &mut usize) -> String {
-    *next += 1;
-    format!("d{}/f{next}.txt", *next % 3)
-}
-
-fn text(random: &mut fastrand::Rng) -> String {
-    let end = if random.bool() { "\n" } else { "\r\n" };
-    let count = random.usize(0..40);
-    let mut text: String = (0..count).map(|_| format!("line {} é{end}", random.u16(..))).collect();
-    if random.bool() {
-        text.truncate(text.trim_end().len());
-    }
-    text
-}
-
-fn changed(random: &mut fastrand::Rng, content: &str) -> String {
-    let mut lines: Vec<String> = content.split_inclusive('\n').map(str::to_owned).collect();
-    for _ in 0..random.usize(1..4) {
-        let at = random.usize(0..=lines.len());
-        match random.u8(0..4) {
-            0 if at < lines.len() => drop(lines.remove(at)),
-            1 if at < lines.len() => lines[at] = format!("other {}\r\n", random.u8(..)),
-            2 if at < lines.len() => lines[at] = lines[at].replace('\n', "\r\n"),
-            3 => lines.truncate(lines.len().saturating_sub(1)),
-            _ => lines.insert(at, format!("new {}\n", random.u8(..))),
-        }
-    }
-    lines.concat()
-}
-
-/// The diffs of a commit, one a file.
-fn split(commit: &str) -> Vec<&str> {
-    let starts: Vec<usize> = std::iter::once(0)
-        .chain(commit.match_indices("\ndiff --git ").map(|(at, _)| at + 1))
-        .chain([commit.len()])
-        .collect();
-    starts
-        .windows(2)
-        .map(|ends| &commit[ends[0]..ends[1]])
-        .filter(|diff| !diff.is_empty())
-        .collect()
-}
-
-/// An edit as a diff of git has it.
-fn of_git(diff: &str) -> RecordParams {
-    let first = diff.lines().next().expect("a line");
-    let (old, new) = first["diff --git a/".len()..].split_once(" b/").expect("two names");
-    let (old, new) = (format!("/{old}"), format!("/{new}"));
-    let edit =
-        if old == new { params("", "s", &old, diff) } else { rename("", "s", &old, &new, diff) };
-    RecordParams { id: None, ..edit }
 }

@@ -7,7 +7,7 @@ use aetherd::config::EngineKind;
 use aetherd::model::{JsonObject, ProjectId, SessionId, Sightings};
 use aetherd::store::migrations::CURRENT_VERSION;
 use aetherd::store::{
-    Store, edits, history, places, projects, replay, session_list, sessions, settings,
+    Store, edits, history, places, projects, replay, session_list, sessions, settings, status,
 };
 use serde_json::json;
 
@@ -348,6 +348,7 @@ fn version_1_becomes_the_current_one_after_a_backup() {
             let page = store.read(move |tx| edits::list(tx, &params)).await.expect("a page");
             let ids: Vec<&str> = page.edits.iter().map(|edit| edit.id.as_str()).collect();
             assert_eq!(ids, ["b"], "{engine:?}");
+            assert_eq!(store.read(status::counts).await.expect("counts").edits, 2);
             store.close().await.expect("closed");
         });
         let rows = "SELECT id || '|' || session_id || '|' || file_path || '|' || kind || '|' || diff || '|' || created_at

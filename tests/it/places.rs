@@ -90,7 +90,7 @@ fn a_moved_folder_keeps_its_project_and_the_answer_says_so() {
         // And back: now also without a repository.
         let seen = there(&["/old/shop"], &["/new/store"]);
         let back = open(&store, params("/old/shop/", None), seen.clone()).await.expect("opens");
-        assert_eq!(back.created, true, "another spelling was seen, not this one");
+        assert!(back.created, "another spelling was seen, not this one");
         remove(&store, &back.project.id).await.expect("removes");
         store.close().await.expect("closed");
     });

@@ -1,4 +1,4 @@
-//! Step 6: the projects that are there get the keys by which another case of their path is found.
+//! Step 7: the projects that are there get the keys by which another case of their path is found.
 
 use std::ops::ControlFlow;
 

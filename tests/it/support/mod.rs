@@ -3,8 +3,10 @@
 use std::io::Write as _;
 
 mod daemon;
+pub(crate) mod edits;
 #[cfg(target_os = "linux")]
 mod flush_shim;
+pub(crate) mod git_diffs;
 mod wire;
 
 #[cfg(target_os = "linux")]
