@@ -8,6 +8,7 @@ pub mod check;
 pub mod edit;
 pub mod error_kind;
 pub mod events;
+pub mod file;
 pub mod history;
 pub mod message;
 pub mod openrpc;
@@ -108,6 +109,10 @@ macro_rules! for_each_method {
             $crate::api::settings::Get,
             $crate::api::settings::List,
             $crate::api::settings::Delete,
+            $crate::api::file::Touch,
+            $crate::api::file::Get,
+            $crate::api::file::List,
+            $crate::api::file::Remove,
             $crate::api::session::Start,
             $crate::api::session::Update,
             $crate::api::attachment::Put,
@@ -134,6 +139,7 @@ macro_rules! for_each_method {
             $crate::api::session::Clear,
             $crate::api::session::Delete,
             $crate::api::session::Restore,
+            $crate::api::project::Relocate,
             $crate::api::project::Remove,
             $crate::api::system::Check,
             $crate::api::system::Status,

@@ -180,6 +180,8 @@ pub struct SearchStatus {
 pub struct StoredCounts {
     /// Projects on the list.
     pub projects: i64,
+    /// Records of files, of all projects.
+    pub files: i64,
     /// Sessions outside the trash.
     pub sessions: i64,
     /// Messages of those sessions that their history shows.
@@ -261,7 +263,7 @@ method! {
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
         "database_bytes": 4096, "wal_bytes": 65536,
         "stored": {
-            "projects": 0, "sessions": 2, "messages": 2, "edits": 1, "settings": 2,
+            "projects": 0, "files": 0, "sessions": 2, "messages": 2, "edits": 1, "settings": 2,
             "attachments": 1, "attachment_bytes": 8
         },
         "search": {

@@ -33,11 +33,12 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
         (
             "stored",
             format!(
-                "{}, {}, {}, {}, {}, {} ({})",
+                "{}, {}, {}, {}, {}, {}, {} ({})",
                 counted(stored.sessions, "session"),
                 counted(stored.messages, "message"),
                 counted(stored.edits, "edit"),
                 counted(stored.projects, "project"),
+                counted(stored.files, "file"),
                 counted(stored.settings, "setting"),
                 counted(stored.attachments, "attachment"),
                 size(u64::try_from(stored.attachment_bytes).unwrap_or_default())

@@ -35,6 +35,8 @@ topics! {
     ProjectOpened = "project.opened",
     /// A project's own fields changed.
     ProjectUpdated = "project.updated",
+    /// A project's folder is another one now: it moved.
+    ProjectRelocated = "project.relocated",
     /// A project was taken off the list.
     ProjectRemoved = "project.removed",
     /// A setting was set.
@@ -63,6 +65,10 @@ topics! {
     MessageAppended = "message.appended",
     /// A message was patched.
     MessageUpdated = "message.updated",
+    /// The record of a file was made or changed.
+    FileTouched = "file.touched",
+    /// The record of a file was removed.
+    FileRemoved = "file.removed",
     /// An edit was recorded.
     EditRecorded = "edit.recorded",
     /// An attachment was put that was not there.

@@ -26,6 +26,12 @@ pub const MAX_ID_CHARS: usize = 128;
 pub const MAX_NAME_BYTES: usize = 1024;
 /// Bytes of a path.
 pub const MAX_PATH_BYTES: usize = 32 * 1024;
+/// Former folders of a project that are kept.
+pub const MAX_FORMER_PATHS: usize = 64;
+/// Projects of one repository that `project.open` looks at, those last opened.
+pub const MAX_RELATED: usize = 50;
+/// Bytes that a file may be said to have: the largest integer that every client's numbers hold.
+pub const MAX_FILE_SIZE: i64 = (1 << 53) - 1;
 /// Levels of a free JSON value: how deep objects and arrays may lie in each other.
 ///
 /// A reply adds up to five levels around the value, and serde_json, for one, reads 127 in all.

@@ -39,7 +39,7 @@ impl<'a> FolderPath<'a> {
                 beginning(text)
             )
         })?;
-        let separators: &[char] = if matches!(root, Root::Unix) { &['/'] } else { &['/', '\\'] };
+        let separators = separators(!matches!(root, Root::Unix));
         let mut parts = Vec::new();
         for part in rest.split(separators) {
             match part {
@@ -54,13 +54,37 @@ impl<'a> FolderPath<'a> {
 
     /// Returns the text that is the same for all paths of one folder.
     pub fn key(&self) -> String {
-        let folded = |text: &str| text.chars().map(upper_case).collect::<String>();
-        let rest = || self.parts.join("\\");
+        let separator = if self.is_of_windows() { "\\" } else { "/" };
+        self.root_key() + &self.folded(&self.parts.join(separator))
+    }
+
+    /// Returns the key of the root that the folder is below of.
+    pub(super) fn root_key(&self) -> String {
         match self.root {
-            Root::Unix => format!("/{}", self.parts.join("/")),
-            Root::Drive(letter) => folded(&format!("{letter}:\\{}", rest())),
-            Root::Share { server, share } => folded(&format!("\\\\{server}\\{share}\\{}", rest())),
+            Root::Unix => "/".to_owned(),
+            Root::Drive(letter) => self.folded(&format!("{letter}:\\")),
+            Root::Share { server, share } => self.folded(&format!("\\\\{server}\\{share}\\")),
         }
+    }
+
+    /// True for a path of Windows, which compares names without regard to case.
+    pub fn is_of_windows(&self) -> bool {
+        !matches!(self.root, Root::Unix)
+    }
+
+    /// Returns a text below the root as it is compared.
+    pub(super) fn folded(&self, text: &str) -> String {
+        if self.is_of_windows() { text.chars().map(upper_case).collect() } else { text.to_owned() }
+    }
+
+    /// Returns the text that is the same for all spellings of the folder's own name.
+    pub fn name_key(&self) -> String {
+        self.folded(self.name())
+    }
+
+    /// Returns the names between the root and the folder, and its own.
+    pub(super) fn parts(&self) -> &[&'a str] {
+        &self.parts
     }
 
     /// Returns the folder's own name; the path itself where it is a root.
@@ -71,6 +95,19 @@ impl<'a> FolderPath<'a> {
             (None, _) => self.text,
         }
     }
+}
+
+/// Returns what stands between the names of a path.
+pub(super) fn separators(of_windows: bool) -> &'static [char] {
+    if of_windows { &['/', '\\'] } else { &['/'] }
+}
+
+/// Returns what two keys have in common whose paths differ in the case of letters at most.
+///
+/// Many a file system of macOS, and a folder of Windows where it says so, tells case apart or not,
+/// which no path shows. So this finds what is worth a look.
+pub fn without_case(key: &str) -> String {
+    key.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Returns a path's root and what follows it; `None` where the path is not absolute.

@@ -45,8 +45,14 @@ pub struct Project {
     pub id: ProjectId,
     /// What the user calls it; the folder's name unless told otherwise.
     pub name: String,
-    /// The folder, as the call that made the project named it.
+    /// The folder, as the call named it that made the project or found it moved.
     pub path: String,
+    /// The folders it had before, the last one first; as many as 64.
+    pub former_paths: Vec<String>,
+    /// Where its repository is fetched from, as host and path, such as `github.com/owner/repo`.
+    pub git_remote: Option<String>,
+    /// The first commit of its repository.
+    pub git_root_commit: Option<String>,
     /// Free data of the client.
     pub metadata: Option<JsonObject>,
     /// When the daemon first saw it.
@@ -55,6 +61,33 @@ pub struct Project {
     pub opened_at: Millis,
     /// When it was taken off the list; null while it is on it.
     pub removed_at: Option<Millis>,
+}
+
+/// A file of a project, as the client told of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct File {
+    /// The project.
+    pub project_id: ProjectId,
+    /// The file, as the call that last told of it named it.
+    pub path: String,
+    /// Its place below the project's folder, with `/` between the names; stays when the folder moves.
+    pub relative_path: String,
+    /// The language it is written in.
+    pub language: Option<String>,
+    /// Its bytes.
+    pub size: Option<i64>,
+    /// A hash of its content, of whatever kind the client uses.
+    pub hash: Option<String>,
+    /// When it was last written.
+    pub modified_at: Option<Millis>,
+    /// When it was last opened; null if never.
+    pub opened_at: Option<Millis>,
+    /// Free data of the client, such as the cursor, folds and the scroll position.
+    pub state: Option<Json>,
+    /// When the daemon was first told of it.
+    pub created_at: Millis,
+    /// When this record last changed.
+    pub updated_at: Millis,
 }
 
 /// A conversation with the agent, whole but for its messages.

@@ -9,7 +9,10 @@ use jsonrpsee_types::ErrorObjectOwned;
 use super::Server;
 use super::allowance::{Allowance, Charge};
 use super::feed::{self, Follower, Subscriptions};
-use super::methods::{Awaited, Follow, ReadJob, SearchJob, Work, WriteJob, encode};
+use super::folders;
+use super::methods::{
+    Awaited, FoldersJob, Follow, ReadJob, SearchJob, SeenJob, Work, WriteJob, encode,
+};
 use super::request::{Entry, Incoming, Invalid, Request, parse};
 use super::wire_error::{error_object, from_error};
 use crate::api::ErrorKind;
@@ -177,8 +180,23 @@ impl Caller<'_> {
             Ok(Some(Ok(Work::Write(job)))) => {
                 self.queue_write(params.len(), job, request.id.is_some()).await.map(Outcome::Write)
             }
+            Ok(Some(Ok(Work::WriteSeen(folders, job)))) => match self.see(folders, job).await {
+                Ok(job) => self
+                    .queue_write(params.len(), job, request.id.is_some())
+                    .await
+                    .map(Outcome::Write),
+                Err(error) => Err(error),
+            },
         };
         queued.unwrap_or_else(|error| Outcome::Done(Err(error)))
+    }
+
+    /// Looks at the folders that a write asks about, and returns the write.
+    ///
+    /// The connection's next call waits, so that its writes keep their order.
+    async fn see(&self, folders: FoldersJob, job: SeenJob) -> Result<WriteJob> {
+        let paths = self.server.store.read(folders).await?;
+        Ok(job(folders::look(paths).await))
     }
 
     async fn follow(&self, follow: Follow) -> Result<Outcome> {

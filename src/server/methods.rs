@@ -12,7 +12,7 @@ use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
 use crate::model::json::half_pair_in;
-use crate::model::{FeedCursor, Json};
+use crate::model::{FeedCursor, Json, Sightings};
 use crate::search::Searcher;
 use crate::store::{self, ReadTx, WriteTx};
 
@@ -24,6 +24,10 @@ pub type WriteJob = Box<dyn Fn(&mut WriteTx<'_>) -> Result<String> + Send>;
 /// A search with its params bound; gives the result's JSON.
 pub type SearchJob = Box<dyn FnOnce(&Searcher) -> Result<String> + Send>;
 
+/// A read that tells the folders to look at before a write.
+pub type FoldersJob = Box<dyn FnOnce(&mut ReadTx<'_>) -> Result<Vec<String>> + Send>;
+/// Gives the write for what was seen of them.
+pub type SeenJob = Box<dyn FnOnce(Sightings) -> WriteJob + Send>;
 /// What must happen before a read, which it then gives.
 pub type Awaited = Pin<Box<dyn Future<Output = Result<ReadJob>> + Send>>;
 
@@ -49,6 +53,8 @@ pub enum Work {
     Search(SearchJob),
     /// A write.
     Write(WriteJob),
+    /// A write for which folders are looked at first.
+    WriteSeen(FoldersJob, SeenJob),
     /// A subscription.
     Follow(Follow),
     /// The end of the subscription of this name.
@@ -86,12 +92,20 @@ impl Methods {
             Ok(api::settings::DeletedSetting { deleted: store::settings::delete(tx, params)? })
         });
 
-        methods.write::<api::project::Open>(store::projects::open);
+        methods.add::<api::project::Open>(|_, params| Ok(open_project(params)));
         methods.read::<api::project::Get>(|tx, params| store::projects::get(tx, &params.id));
         methods.read::<api::project::List>(store::projects::list);
         methods.write::<api::project::Update>(store::projects::update);
+        methods.write::<api::project::Relocate>(store::places::relocate);
         methods.write::<api::project::Remove>(|tx, params| {
             Ok(api::project::Removed { removed: store::projects::remove(tx, &params.id)? })
+        });
+
+        methods.write::<api::file::Touch>(store::files::touch);
+        methods.read::<api::file::Get>(store::files::get);
+        methods.read::<api::file::List>(store::files::list);
+        methods.write::<api::file::Remove>(|tx, params| {
+            Ok(api::file::RemovedFile { removed: store::files::remove(tx, params)? })
         });
 
         methods.write::<api::session::Start>(store::sessions::start);
@@ -293,6 +307,16 @@ fn shutdown(server: &Server) -> api::system::Stopping {
     tracing::info!("a client asked the daemon to stop");
     server.stop();
     api::system::Stopping { stopping: true }
+}
+
+/// Opening a project takes a look at the folders of those that may have moved, which must not hold up
+/// the writer.
+fn open_project(params: api::project::OpenParams) -> Work {
+    let asked = params.clone();
+    Work::WriteSeen(
+        Box::new(move |tx| store::places::folders_to_see(tx, &asked)),
+        Box::new(move |seen| Box::new(move |tx| encode(&store::places::open(tx, &params, &seen)?))),
+    )
 }
 
 fn status(server: Arc<Server>) -> Work {

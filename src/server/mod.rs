@@ -5,6 +5,7 @@ mod connection;
 mod conversation;
 pub mod dispatch;
 mod feed;
+mod folders;
 pub mod framing;
 mod http;
 pub mod methods;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::changes::{self, Bounds};
 use super::page::Page;
-use super::{ReadTx, attachments, edits, messages, projects, sessions, settings};
+use super::{ReadTx, attachments, edits, files, messages, projects, sessions, settings};
 use crate::api::events::{Event, EventFilter};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -136,6 +136,7 @@ fn record(tx: &mut ReadTx<'_>, change: &Change) -> Result<Option<Json>> {
         Topic::ProjectCreated
         | Topic::ProjectOpened
         | Topic::ProjectUpdated
+        | Topic::ProjectRelocated
         | Topic::ProjectRemoved => {
             let id = super::stored(ProjectId::parse(id))?;
             shown(projects::get(tx, &id))
@@ -159,6 +160,11 @@ fn record(tx: &mut ReadTx<'_>, change: &Change) -> Result<Option<Json>> {
         Topic::MessageAppended | Topic::MessageUpdated => {
             let id = super::stored(MessageId::parse(id))?;
             shown(messages::get(tx, &id))
+        }
+        Topic::FileTouched | Topic::FileRemoved => {
+            let project_id =
+                super::stored(change.project_id.as_ref().ok_or("a file has no project"))?;
+            shown(files::at(tx, project_id, id))
         }
         Topic::EditRecorded => {
             let id = super::stored(EditId::parse(id))?;

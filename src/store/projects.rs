@@ -1,89 +1,43 @@
-//! Projects: found by path, listed by when they were opened.
+//! Projects: listed by when they were opened. Which one a folder is of is told in `places.rs`.
 
 use super::engine::Row;
 use super::page::Page;
 use super::{ReadTx, WriteTx, patch};
 use crate::api::Paged;
-use crate::api::project::{ListParams, OpenParams, Opened, ProjectPage, UpdateParams};
+use crate::api::project::{ListParams, ProjectPage, UpdateParams};
 use crate::error::{Error, Result};
-use crate::model::{Cursor, FolderPath, JsonObject, Project, ProjectId, Topic, time};
+use crate::model::{Cursor, JsonObject, Project, ProjectId, Topic, time};
 
-const BY_ID: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE id = ?1";
+macro_rules! columns {
+    () => {
+        "id, name, path, former_paths, git_remote, git_root_commit, metadata, created_at, opened_at,
+        removed_at"
+    };
+}
+pub(super) use columns;
+
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM projects WHERE id = ?1");
 
 const EXISTS: &str = "SELECT 1 FROM projects WHERE id = ?1";
 
-const BY_PATH: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE path_key = ?1 ORDER BY opened_at DESC, id DESC LIMIT 1";
+const LISTED_PATH: &str = "SELECT path FROM projects WHERE id = ?1 AND removed_at IS NULL";
 
-const LIST: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE (removed_at IS NULL OR ?1)
-    ORDER BY opened_at DESC, id DESC LIMIT ?2";
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM projects WHERE (removed_at IS NULL OR ?1)
+    ORDER BY opened_at DESC, id DESC LIMIT ?2"
+);
 
-const LIST_ON: &str = "SELECT id, name, path, metadata, created_at, opened_at, removed_at
-    FROM projects WHERE (removed_at IS NULL OR ?1) AND opened_at <= ?2 AND (opened_at < ?2 OR id < ?3)
-    ORDER BY opened_at DESC, id DESC LIMIT ?4";
+const LIST_ON: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM projects WHERE (removed_at IS NULL OR ?1) AND opened_at <= ?2 AND (opened_at < ?2 OR id < ?3)
+    ORDER BY opened_at DESC, id DESC LIMIT ?4"
+);
 
-const INSERT: &str =
-    "INSERT INTO projects (id, name, path, path_key, metadata, created_at, opened_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
-
-const TOUCH: &str = "UPDATE projects SET opened_at = ?2, removed_at = NULL WHERE id = ?1";
 const UPDATE: &str = "UPDATE projects SET name = ?2, metadata = ?3 WHERE id = ?1";
 const REMOVE: &str = "UPDATE projects SET removed_at = ?2 WHERE id = ?1";
-
-/// Finds the project of a path or makes one, and marks it as opened.
-pub fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
-    let now = time::now();
-    let folder =
-        FolderPath::parse(&params.path).map_err(|problem| Error::invalid("path", problem))?;
-    let key = folder.key();
-    // An adopted file may have several projects of one folder: the one last opened is taken.
-    if let Some(mut project) = tx.first(BY_PATH, &[(&key).into()], read_project)? {
-        if let Some(id) = params.id.as_ref().filter(|id| **id != project.id) {
-            return Err(Error::conflict(
-                "project",
-                id,
-                format!("cannot be made: {} has the folder", project.id),
-            ));
-        }
-        // Time never runs back, even where the clock does: the list is sorted by it.
-        project.opened_at = now.max(project.opened_at);
-        project.removed_at = None;
-        tx.execute_one(TOUCH, &[project.id.as_str().into(), project.opened_at.into()])?;
-        changed(tx, Topic::ProjectOpened, &project.id)?;
-        return Ok(Opened { project, created: false });
-    }
-    let project = Project {
-        id: params.id.clone().unwrap_or_else(ProjectId::generate),
-        name: params.name.clone().unwrap_or_else(|| folder.name().to_owned()),
-        path: params.path.clone(),
-        metadata: params.metadata.clone(),
-        created_at: now,
-        opened_at: now,
-        removed_at: None,
-    };
-    if let Some(other) = find(tx, &project.id)? {
-        return Err(Error::conflict(
-            "project",
-            &project.id,
-            format!("exists with the folder {:?}", other.path),
-        ));
-    }
-    tx.execute_one(
-        INSERT,
-        &[
-            project.id.as_str().into(),
-            (&project.name).into(),
-            (&project.path).into(),
-            (&key).into(),
-            project.metadata.as_ref().map(JsonObject::as_str).into(),
-            now.into(),
-        ],
-    )?;
-    changed(tx, Topic::ProjectCreated, &project.id)?;
-    Ok(Opened { project, created: true })
-}
 
 /// Returns one project.
 pub fn get(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Project> {
@@ -114,6 +68,8 @@ pub fn list(tx: &mut ReadTx<'_>, params: &ListParams) -> Result<ProjectPage> {
 fn size(project: &Project) -> usize {
     project.name.len()
         + project.path.len()
+        + project.former_paths.iter().map(String::len).sum::<usize>()
+        + project.git_remote.as_ref().map_or(0, String::len)
         + project.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len())
 }
 
@@ -149,7 +105,8 @@ pub fn remove(tx: &mut WriteTx<'_>, id: &ProjectId) -> Result<bool> {
     Ok(listed)
 }
 
-fn changed(tx: &mut WriteTx<'_>, topic: Topic, id: &ProjectId) -> Result<()> {
+/// Tells of a project's change.
+pub(super) fn changed(tx: &mut WriteTx<'_>, topic: Topic, id: &ProjectId) -> Result<()> {
     tx.changed(topic, id.as_str(), None, Some(id.as_str()))
 }
 
@@ -161,15 +118,28 @@ pub(super) fn require(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<()> {
     }
 }
 
-fn find(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Option<Project>> {
+/// Returns the folder of a project that is on the list.
+pub(super) fn listed_path(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<String> {
+    tx.first(LISTED_PATH, &[id.as_str().into()], Row::text)?
+        .ok_or_else(|| Error::not_found("project", id))
+}
+
+/// Returns a project, on the list or off it.
+pub(super) fn find(tx: &mut ReadTx<'_>, id: &ProjectId) -> Result<Option<Project>> {
     tx.first(BY_ID, &[id.as_str().into()], read_project)
 }
 
-fn read_project(row: &mut Row) -> Result<Project> {
+/// Reads a project from the columns of `columns!`.
+pub(super) fn read_project(row: &mut Row) -> Result<Project> {
     Ok(Project {
         id: super::stored(ProjectId::parse(row.text()?))?,
         name: row.text()?,
         path: row.text()?,
+        former_paths: row
+            .optional_text()?
+            .map_or_else(|| Ok(Vec::new()), |text| super::stored(serde_json::from_str(&text)))?,
+        git_remote: row.optional_text()?,
+        git_root_commit: row.optional_text()?,
         metadata: super::stored_object(row.optional_text()?)?,
         created_at: row.int()?,
         opened_at: row.int()?,

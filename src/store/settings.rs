@@ -2,6 +2,7 @@
 
 use super::engine::Row;
 use super::page::Page;
+use super::prefix::prefix_end;
 use super::{ReadTx, WriteTx, projects};
 use crate::api::Paged;
 use crate::api::settings::{KeyParams, ListParams, SetManyParams, SetParams, SettingPage};
@@ -166,19 +167,6 @@ fn scope_page(
     Ok(page)
 }
 
-/// Returns the first text that no longer starts with the prefix, in the order of code points.
-fn prefix_end(prefix: &str) -> Option<String> {
-    let mut chars: Vec<char> = prefix.chars().collect();
-    while let Some(last) = chars.pop() {
-        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
-        if let Some(next) = next {
-            chars.push(next);
-            return Some(chars.into_iter().collect());
-        }
-    }
-    None
-}
-
 fn scope_of(project_id: Option<&ProjectId>) -> String {
     project_id.map_or_else(|| USER.to_owned(), |id| format!("project:{id}"))
 }
@@ -203,17 +191,4 @@ fn read_setting(row: &mut Row, kind: ScopeKind) -> Result<Setting> {
         resolved: Some(kind),
         updated_at: Some(row.int()?),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_before_the_next_code_point() {
-        assert_eq!(prefix_end("editor."), Some("editor/".to_owned()));
-        assert_eq!(prefix_end("a\u{10FFFF}"), Some("b".to_owned()));
-        assert_eq!(prefix_end("\u{D7FF}"), Some("\u{E000}".to_owned()));
-        assert_eq!(prefix_end(""), None);
-    }
 }

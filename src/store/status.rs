@@ -5,6 +5,7 @@ use crate::api::system::StoredCounts;
 use crate::error::{Error, Result};
 
 const PROJECTS: &str = "SELECT COUNT(*) FROM projects WHERE removed_at IS NULL";
+const FILES: &str = "SELECT COUNT(*) FROM files";
 const SETTINGS: &str = "SELECT COUNT(*) FROM settings";
 const SESSIONS: &str =
     "SELECT COUNT(*), COALESCE(SUM(next_index - hidden_count - compacted_count), 0),
@@ -17,6 +18,7 @@ const ATTACHMENTS: &str = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM attachme
 pub fn counts(tx: &mut ReadTx<'_>) -> Result<StoredCounts> {
     let none = || Error::Internal("a count gave no row".to_owned());
     let projects = tx.first(PROJECTS, &[], |row| row.int())?.ok_or_else(none)?;
+    let files = tx.first(FILES, &[], |row| row.int())?.ok_or_else(none)?;
     let settings = tx.first(SETTINGS, &[], |row| row.int())?.ok_or_else(none)?;
     let (sessions, messages, edits) = tx
         .first(SESSIONS, &[], |row| Ok((row.int()?, row.int()?, row.int()?)))?
@@ -25,6 +27,7 @@ pub fn counts(tx: &mut ReadTx<'_>) -> Result<StoredCounts> {
         tx.first(ATTACHMENTS, &[], |row| Ok((row.int()?, row.int()?)))?.ok_or_else(none)?;
     Ok(StoredCounts {
         projects,
+        files,
         sessions,
         messages,
         edits,

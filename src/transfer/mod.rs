@@ -135,35 +135,53 @@ fn read(path: &Path, outcome: &mut FileOutcome) -> Option<String> {
 }
 
 /// The projects of the store, by the names the IDE may have given their folder of sessions.
-struct Projects(Vec<(String, ProjectId)>);
+#[derive(Default)]
+struct Projects {
+    /// By the folders they have.
+    current: Vec<(String, ProjectId)>,
+    /// By those they had before they moved.
+    former: Vec<(String, ProjectId)>,
+}
 
 impl Projects {
     /// Asks the daemon for all projects, also those taken off the list.
     async fn list(client: &mut Client) -> Result<Self, ClientError> {
-        let mut projects = Vec::new();
+        let mut projects = Self::default();
         let mut params =
             project::ListParams { limit: MAX_PAGE_ITEMS, cursor: None, include_removed: true };
         loop {
             let page = client.call::<project::List>(&params).await?;
             for project in page.projects {
-                let names = workspace::folder_names(&project.path);
-                projects.extend(names.into_iter().map(|name| (name, project.id.clone())));
+                let named = |path: &String| {
+                    let names = workspace::folder_names(path).into_iter();
+                    names.map(|name| (name, project.id.clone())).collect::<Vec<_>>()
+                };
+                projects.current.extend(named(&project.path));
+                projects.former.extend(project.former_paths.iter().flat_map(named));
             }
             match page.next_cursor {
-                None => return Ok(Self(projects)),
+                None => return Ok(projects),
                 cursor => params.cursor = cursor,
             }
         }
     }
 
-    /// Returns what is known of a session file. The hash is short: two projects of one name give none.
+    /// Returns what is known of a session file.
     fn origin(&self, path: &Path, workspace: Option<String>) -> Origin {
-        let mut matches = self.0.iter().filter(|(name, _)| workspace.as_ref() == Some(name));
-        let project_id =
-            matches.next().filter(|_| matches.next().is_none()).map(|(_, id)| id.clone());
+        let project_id = workspace.as_deref().and_then(|workspace| self.of(workspace));
         let stem =
             path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         Origin { stem, workspace, project_id, modified_at: modified_at(path) }
+    }
+
+    /// Returns the project of a workspace: one that has the folder now before one that had it. The
+    /// hash is short: two projects of one name give none.
+    fn of(&self, workspace: &str) -> Option<ProjectId> {
+        [&self.current, &self.former].into_iter().find_map(|projects| {
+            let mut found = projects.iter().filter(|(name, _)| name == workspace).map(|(_, id)| id);
+            let first = found.next()?;
+            Some(found.all(|id| id == first).then(|| first.clone()))
+        })?
     }
 }
 
@@ -182,16 +200,26 @@ mod tests {
     #[test]
     fn a_workspace_finds_its_project_unless_two_share_its_name() {
         let id = |text: &str| ProjectId::parse(text).expect("an id");
-        let projects = Projects(vec![
-            ("shop_1".to_owned(), id("a")),
-            ("app_2".to_owned(), id("b")),
-            ("app_2".to_owned(), id("c")),
-        ]);
+        let named = |projects: &[(&str, &str)]| {
+            projects.iter().map(|(name, project)| ((*name).to_owned(), id(project))).collect()
+        };
+        let projects = Projects {
+            current: named(&[("shop_1", "a"), ("app_2", "b"), ("app_2", "c"), ("new_3", "d")]),
+            former: named(&[
+                ("shop_1", "d"),
+                ("old_4", "d"),
+                ("old_4", "d"),
+                ("was_5", "a"),
+                ("was_5", "b"),
+            ]),
+        };
         let found = |workspace: Option<&str>| {
             projects.origin("x/s.json".as_ref(), workspace.map(str::to_owned)).project_id
         };
         assert_eq!(found(Some("shop_1")), Some(id("a")));
         assert_eq!(found(Some("app_2")), None);
+        assert_eq!(found(Some("old_4")), Some(id("d")));
+        assert_eq!(found(Some("was_5")), None);
         assert_eq!(found(Some("_global")), None);
         assert_eq!(found(None), None);
     }

@@ -324,7 +324,7 @@ fn status_is_for_people_and_for_programs() {
     let text = out(&run(&home, &["status"]));
     assert!(
         text.contains(
-            "1 session, 0 messages, 0 edits, 0 projects, 1 setting, 0 attachments (0 B)\n"
+            "1 session, 0 messages, 0 edits, 0 projects, 0 files, 1 setting, 0 attachments (0 B)\n"
         ),
         "{text}"
     );

@@ -148,6 +148,7 @@ fn the_document_lists_just_the_errors_that_calls_give() {
     let daemon = home.start();
     let mut client = daemon.client();
     client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call("project.open", json!({"id": "other", "path": "/other"}));
     client.call("session.start", json!({"id": "s", "kind": "chat"}));
     let message = json!({"id": "m", "session_id": "s", "role": "user", "content": ""});
     client.call("message.append", message);
@@ -165,11 +166,22 @@ fn the_document_lists_just_the_errors_that_calls_give() {
     let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (method, params) in [
         ("project.open", json!({"path": format!("/{long}"), "name": long})),
-        ("project.open", json!({"path": "/p", "id": "other"})),
+        ("project.open", json!({"path": "/p", "id": "new"})),
         ("project.get", json!({"id": "none"})),
         ("project.update", json!({"id": "none"})),
         ("project.update", json!({"id": "p", "name": long})),
+        ("project.relocate", json!({"id": "none", "path": "/q"})),
+        ("project.relocate", json!({"id": "p", "path": "/other"})),
+        ("project.relocate", json!({"id": "p", "path": format!("/{long_path}")})),
         ("project.remove", json!({"id": "none"})),
+        ("file.touch", json!({"project_id": "none", "path": "x"})),
+        ("file.touch", json!({"project_id": "p", "path": long_path})),
+        ("file.get", json!({"project_id": "p", "path": "none"})),
+        ("file.get", json!({"project_id": "p", "path": long_path})),
+        ("file.list", json!({"project_id": "none"})),
+        ("file.list", json!({"project_id": "p", "prefix": long_path})),
+        ("file.remove", json!({"project_id": "none", "path": "x"})),
+        ("file.remove", json!({"project_id": "p", "path": long_path})),
         ("settings.set", json!({"key": "k", "value": 1, "project_id": "none"})),
         ("settings.set", json!({"key": long, "value": 1})),
         ("settings.set_many", json!({"entries": [{"key": "k", "value": 1}], "project_id": "none"})),

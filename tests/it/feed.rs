@@ -5,10 +5,14 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use aetherd::api::project::{OpenParams, Opened};
 use aetherd::config::FeedPolicy;
+use aetherd::error::Result;
+use aetherd::model::Sightings;
 use aetherd::model::limits::{MAX_SUBSCRIPTIONS, MAX_TOPICS, MAX_WAIT_MS};
 use aetherd::store::{
-    Store, changes, compact, edits, fork, messages, projects, sessions, settings, trash,
+    Store, WriteTx, changes, compact, edits, files, fork, messages, places, projects, sessions,
+    settings, trash,
 };
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -40,17 +44,31 @@ macro_rules! change {
     }};
 }
 
+/// Opens a project without a look at any folder.
+fn open(tx: &mut WriteTx<'_>, params: &OpenParams) -> Result<Opened> {
+    places::open(tx, params, &Sightings::default())
+}
+
 #[test]
 fn each_write_tells_what_it_changed_and_a_write_that_changes_nothing_tells_nothing() {
     for engine in ENGINES {
         let home = Home::new();
         runtime().block_on(async {
             let store = open_store(&home, engine);
-            change!(store, projects::open, {"id": "p", "path": "/p"}).expect("opened");
-            change!(store, projects::open, {"path": "/p/"}).expect("opened again");
-            change!(store, projects::open, {"id": "q", "path": "/q"}).expect("opened");
+            change!(store, open, {"id": "p", "path": "/p"}).expect("opened");
+            change!(store, open, {"path": "/p/"}).expect("opened again");
+            change!(store, open, {"id": "q", "path": "/q"}).expect("opened");
             change!(store, projects::update, {"id": "p", "name": "P"}).expect("renamed");
             change!(store, projects::update, {"id": "p", "name": "P"}).expect("the same");
+            change!(store, places::relocate, {"id": "p", "path": "/moved"}).expect("moved");
+            change!(store, places::relocate, {"id": "p", "path": "/moved"}).expect("a retry");
+            change!(store, places::relocate, {"id": "p", "path": "/q/"}).expect_err("another's");
+            change!(store, files::touch, {"project_id": "p", "path": "./src/f"}).expect("touched");
+            change!(store, files::touch, {"project_id": "p", "path": "./src/f"}).expect("the same");
+            change!(store, files::touch, {"project_id": "p", "path": "../f"}).expect_err("outside");
+            change!(store, files::touch, {"project_id": "p", "path": "/moved/src/f", "state": 1}).expect("touched");
+            change!(store, files::remove, {"project_id": "p", "path": "src/f"}).expect("removed");
+            change!(store, files::remove, {"project_id": "p", "path": "src/f"}).expect("gone already");
             change!(store, settings::set, {"key": "k", "value": 1}).expect("set");
             change!(store, settings::set_many, {"project_id": "p", "entries": [{"key": "a", "value": 1}, {"key": "b", "value": 2}]}).expect("set");
             change!(store, settings::delete, {"key": "k"}).expect("deleted");
@@ -99,6 +117,10 @@ fn each_write_tells_what_it_changed_and_a_write_that_changes_nothing_tells_nothi
                     "project.opened p - p",
                     "project.created q - q",
                     "project.updated p - p",
+                    "project.relocated p - p",
+                    "file.touched src/f - p",
+                    "file.touched src/f - p",
+                    "file.removed src/f - p",
                     "settings.changed k - -",
                     "settings.changed a - p",
                     "settings.changed b - p",
@@ -123,7 +145,7 @@ fn each_write_tells_what_it_changed_and_a_write_that_changes_nothing_tells_nothi
                 ],
                 "{engine:?}"
             );
-            assert_eq!(*store.committed().borrow(), 25);
+            assert_eq!(*store.committed().borrow(), 29);
             store.close().await.expect("closed");
         });
     }

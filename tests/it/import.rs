@@ -106,7 +106,7 @@ async fn a_home_arrives_once_and_whole() {
     let mut world = World::start().await;
     let path = "/home/dev/src/web-shop".to_owned();
     let id = ProjectId::parse("shop").ok();
-    let open = project::OpenParams { path, id: id.clone(), name: None, metadata: None };
+    let open = project::OpenParams { path, id: id.clone(), ..Default::default() };
     world.client.call::<project::Open>(&open).await.expect("opens");
     let many: Vec<String> = (0..2500).map(|at| message_json(&format!("m{at}"), "x")).collect();
     world.write("agent-sessions/web-shop_14fc94/long.json", session_json("long", &many));
@@ -242,8 +242,7 @@ async fn a_project_that_is_opened_later_gets_its_sessions_with_the_next_import()
     world.write("agent-sessions/_global/c.json", session_json("c", &[]));
     world.import().await;
     let open = async |client: &mut Client, path: &str| {
-        let params =
-            project::OpenParams { path: path.to_owned(), id: None, name: None, metadata: None };
+        let params = project::OpenParams { path: path.to_owned(), ..Default::default() };
         client.call::<project::Open>(&params).await.expect("opens").project.id
     };
     let shop = open(&mut world.client, "/home/dev/src/web-shop/").await;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use aetherd::api;
 use aetherd::config::EngineKind;
-use aetherd::model::{JsonObject, ProjectId, SessionId};
+use aetherd::model::{JsonObject, ProjectId, SessionId, Sightings};
 use aetherd::store::migrations::CURRENT_VERSION;
 use aetherd::store::{
-    Store, edits, history, projects, replay, session_list, sessions, settings, status,
+    Store, edits, history, places, projects, replay, session_list, sessions, settings, status,
 };
 use serde_json::json;
 
@@ -284,9 +284,9 @@ fn adopted_projects_are_found_by_their_folder() {
             let store = open_store(&home, engine);
             for (path, id) in [("/p/q/.", "newer"), (r"c:\users\ME\", "drive")] {
                 let path = path.to_owned();
-                let params =
-                    api::project::OpenParams { path, id: None, name: None, metadata: None };
-                let opened = store.write(move |tx| projects::open(tx, &params)).await;
+                let params = api::project::OpenParams { path, ..Default::default() };
+                let opened =
+                    store.write(move |tx| places::open(tx, &params, &Sightings::default())).await;
                 assert_eq!(opened.expect("opens").project.id.as_str(), id, "{engine:?}");
             }
             assert_eq!(all_projects(&store, 50).await.len(), 4, "every row is kept");

@@ -2,16 +2,16 @@
 
 use aetherd::api::project::{OpenParams, Opened};
 use aetherd::error::Error;
-use aetherd::model::ProjectId;
-use aetherd::store::{Store, projects};
+use aetherd::model::{ProjectId, Sightings};
+use aetherd::store::{Store, places};
 use serde_json::json;
 
 use crate::support::{ENGINES, Home, error_kind, open_store, runtime};
 
 async fn open(store: &Store, path: &str, id: Option<&str>) -> Result<Opened, Error> {
     let id = id.map(|id| ProjectId::parse(id).expect("an id"));
-    let params = OpenParams { path: path.to_owned(), id, name: None, metadata: None };
-    store.write(move |tx| projects::open(tx, &params)).await
+    let params = OpenParams { path: path.to_owned(), id, ..Default::default() };
+    store.write(move |tx| places::open(tx, &params, &Sightings::default())).await
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use aetherd::api::project::OpenParams;
 use aetherd::api::session::{DeleteParams, IdParams, ListParams, StartParams, UpdateParams};
-use aetherd::model::{ProjectId, SessionId};
-use aetherd::store::{Store, projects, session_list, sessions, trash};
+use aetherd::model::{ProjectId, SessionId, Sightings};
+use aetherd::store::{Store, places, session_list, sessions, trash};
 
 use serde_json::json;
 
@@ -25,8 +25,11 @@ struct Listed {
 async fn fill(store: &Store, random: &mut fastrand::Rng) -> Vec<Listed> {
     for path in ["/p", "/q", "/empty"] {
         let id = ProjectId::parse(&path[1..]).ok();
-        let params = OpenParams { path: path.to_owned(), id, name: None, metadata: None };
-        store.write(move |tx| projects::open(tx, &params)).await.expect("opens");
+        let params = OpenParams { path: path.to_owned(), id, ..Default::default() };
+        store
+            .write(move |tx| places::open(tx, &params, &Sightings::default()))
+            .await
+            .expect("opens");
     }
     let mut listed = Vec::new();
     for number in 0..120 {

@@ -7,6 +7,7 @@ mod adopt;
 mod changes;
 mod edit_counts;
 mod edits;
+mod places;
 pub(super) mod recognise;
 
 use super::StoreOptions;
@@ -15,7 +16,7 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 6;
+pub const CURRENT_VERSION: i64 = 7;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
@@ -31,6 +32,7 @@ const CHANGES: &str = include_str!("0003_changes.sql");
 const ATTACHMENTS: &str = include_str!("0004_attachments.sql");
 const SESSIONS: &str = include_str!("0005_sessions.sql");
 const EDIT_COUNTS: &str = include_str!("0006_edit_counts.sql");
+const PLACES: &str = include_str!("0007_places.sql");
 
 const STEPS: &[Step] = &[
     Step { version: 1, sql: FOUNDATION, run: run_script },
@@ -39,6 +41,7 @@ const STEPS: &[Step] = &[
     Step { version: 4, sql: ATTACHMENTS, run: run_script },
     Step { version: 5, sql: SESSIONS, run: run_script },
     Step { version: 6, sql: EDIT_COUNTS, run: edit_counts::run },
+    Step { version: 7, sql: PLACES, run: places::run },
 ];
 
 /// Brings the database to the current version.
@@ -143,6 +146,7 @@ mod tests {
             (4, 16_563_745_087_661_377_257),
             (5, 12_375_475_164_534_188_704),
             (6, 4_382_029_383_422_392_652),
+            (7, 8_840_777_377_563_797_528),
         ];
         assert_eq!(hashes, released);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));

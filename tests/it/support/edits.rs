@@ -9,8 +9,8 @@ use aetherd::api::edit::{EditPage, ListParams, Order, RecordParams, ReplayParams
 use aetherd::api::session::{DeleteParams, StartParams};
 use aetherd::api::{Check, project};
 use aetherd::error::{Error, Misfit, Result};
-use aetherd::model::{Edit, EditId, EditKind, ProjectId, SessionId};
-use aetherd::store::{Store, edits, projects, replay, sessions, trash};
+use aetherd::model::{Edit, EditId, EditKind, ProjectId, SessionId, Sightings};
+use aetherd::store::{Store, edits, places, replay, sessions, trash};
 
 use super::{ENGINES, Home, open_store, runtime, say_skipped};
 
@@ -60,10 +60,9 @@ pub(crate) async fn open_project(store: &Store, id: &str) {
     let params = project::OpenParams {
         path: format!("/{id}"),
         id: ProjectId::parse(id).ok(),
-        name: None,
-        metadata: None,
+        ..Default::default()
     };
-    store.write(move |tx| projects::open(tx, &params)).await.expect("opens");
+    store.write(move |tx| places::open(tx, &params, &Sightings::default())).await.expect("opens");
 }
 
 pub(crate) fn params(id: &str, session: &str, file_path: &str, diff: &str) -> RecordParams {
