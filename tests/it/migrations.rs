@@ -526,12 +526,15 @@ fn a_newer_database_is_refused_before_a_byte_of_it_changes() {
         let home = Home::new();
         let path = home.path().join("ide.db");
         let file = rusqlite::Connection::open(&path).expect("SQLite opens it");
-        file.execute_batch("CREATE TABLE settings (scope TEXT); PRAGMA user_version = 7;")
-            .expect("a newer database");
+        let newer = CURRENT_VERSION + 1;
+        file.execute_batch(&format!(
+            "CREATE TABLE settings (scope TEXT); PRAGMA user_version = {newer};"
+        ))
+        .expect("a newer database");
         drop(file);
         let before = std::fs::read(&path).expect("a file");
         let error = Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
-        assert!(error.contains("version 7"), "{error}");
+        assert!(error.contains(&format!("version {newer}")), "{error}");
         assert!(std::fs::read(&path).expect("a file") == before, "{engine:?}");
         assert_eq!(files(&home), ["ide.db"], "{engine:?}");
     }
@@ -544,10 +547,11 @@ fn a_version_that_stands_in_the_log_alone_counts() {
         let (home, writing) = (Home::new(), Home::new());
         let file =
             rusqlite::Connection::open(writing.path().join("ide.db")).expect("SQLite opens it");
-        file.execute_batch(
-            "PRAGMA user_version = 7; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+        file.execute_batch(&format!(
+            "PRAGMA user_version = {}; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
              CREATE TABLE settings (key TEXT, value TEXT); PRAGMA user_version = 0;",
-        )
+            CURRENT_VERSION + 1
+        ))
         .expect("an older version in the log");
         // Copied while it is open, since the last to close it empties the log.
         for name in ["ide.db", "ide.db-wal"] {
