@@ -118,7 +118,7 @@ impl Search {
         F: FnOnce(&Searcher) -> Result<T> + Send + 'static,
     {
         let running = self.running.as_ref().ok_or(Error::TurnedOff(
-            "search is turned off: the daemon was started with --no-search",
+            "search is turned off: the daemon was started without it (--no-search)",
         ))?;
         let place =
             Arc::clone(&running.places).try_acquire_owned().map_err(|error| match error {

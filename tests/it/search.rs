@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Home, LineClient, error_kind};
+use crate::support::{Daemon, Home, LineClient, error_kind};
 
 /// A word as it is written, and what is found at its positions.
 struct Written(&'static str, &'static [&'static [&'static str]]);
@@ -481,6 +481,53 @@ fn a_damaged_index_is_built_anew() {
     let daemon = home.start();
     compare(&mut daemon.client(), &mut random, 4);
     assert!(home.log()[log..].contains("is of another version"), "{}", &home.log()[log..]);
+}
+
+/// The index is of a place that the feed no longer has, then of a database that was put back.
+#[test]
+fn an_index_that_cannot_go_on_is_built_anew() {
+    const GOES_NOT_ON: &str = "it does not go on with this database's changes";
+    let home = Home::new();
+    let mut random = fastrand::Rng::with_seed(9);
+    let stop = |mut daemon: Daemon| {
+        daemon.client().call("system.shutdown", json!({}));
+        daemon.wait();
+    };
+    let daemon = home.start();
+    begin(&mut daemon.client());
+    for number in 0..60 {
+        change(&mut daemon.client(), &mut random, number);
+    }
+    compare(&mut daemon.client(), &mut random, 4);
+    stop(daemon);
+    let before = std::fs::read(home.path().join("ide.db")).expect("a database");
+    let daemon = home.start_with(&["--no-search", "--feed-max-changes", "1"]);
+    let mut client = daemon.client();
+    for number in 60..700 {
+        change(&mut client, &mut random, number);
+        client.call("settings.set", json!({"key": "k", "value": number}));
+    }
+    // What is too old goes behind the writes, by and by.
+    let feed = format!("{}.1", feed_of(&mut client));
+    while client.reply("events.since", json!({"cursor": feed})).get("error").is_none() {}
+    stop(daemon);
+    let daemon = home.start();
+    compare(&mut daemon.client(), &mut random, 12);
+    assert_eq!(home.log().matches(GOES_NOT_ON).count(), 1);
+    stop(daemon);
+    std::fs::write(home.path().join("ide.db"), before).expect("is put back");
+    let daemon = home.start();
+    let mut client = daemon.client();
+    for number in 700..760 {
+        change(&mut client, &mut random, number);
+    }
+    compare(&mut client, &mut random, 12);
+    assert_eq!(home.log().matches(GOES_NOT_ON).count(), 2);
+}
+
+fn feed_of(client: &mut LineClient) -> String {
+    let cursor = client.call("events.since", json!({}))["cursor"].take();
+    cursor.as_str().and_then(|text| text.split_once('.')).expect("a cursor").0.to_owned()
 }
 
 #[test]
