@@ -330,6 +330,31 @@ fn a_subscriber_gets_what_was_and_then_what_comes() {
     assert_eq!(all.call("system.ping", json!({}))["protocol"], 1);
 }
 
+/// Somebody follows, so that the newest events are in memory: they must not tell what is gone.
+#[test]
+fn who_subscribes_behind_a_purge_is_shown_nothing_of_it() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut writer = daemon.client();
+    let start = writer.call("events.since", json!({}))["cursor"].take();
+    let mut follower = daemon.client();
+    follower.call("events.subscribe", json!({}));
+    writer.call("session.start", json!({"id": "s", "kind": "chat"}));
+    writer.call("message.append", append("s", "m"));
+    writer.call("session.start", json!({"id": "t", "kind": "chat"}));
+    writer.call("session.delete", json!({"id": "s", "purge": true}));
+    for _ in 0..4 {
+        event(&mut follower);
+    }
+    let mut late = daemon.client();
+    late.call("events.subscribe", json!({"since": start}));
+    let seen: Vec<Value> = (0..4).map(|_| event(&mut late)).collect();
+    let told = ["session.started s", "message.appended m", "session.started t", "session.purged s"];
+    assert_eq!(topics_of(&seen), told);
+    let has_data: Vec<bool> = seen.iter().map(|event| !event["data"].is_null()).collect();
+    assert_eq!(has_data, [false, false, true, false]);
+}
+
 #[test]
 fn a_subscription_needs_a_place_a_known_topic_and_a_connection_that_stays() {
     let home = Home::new();

@@ -112,8 +112,13 @@ impl Tail {
     /// Adds events that follow what was there.
     fn push(&self, added: Vec<Event>) -> Result<()> {
         let added: Result<Vec<Published>> = added.into_iter().map(Published::of).collect();
+        let added = added?;
         let mut events = self.events.lock().expect("no holder of the lock panics");
-        for event in added? {
+        // What was kept shows records as they were: who comes late reads what is there now.
+        if added.iter().any(|event| is_taken_away_or_back(event.topic)) {
+            (events.kept, events.bytes) = (VecDeque::new(), 0);
+        }
+        for event in added {
             events.last = event.seq;
             events.bytes += event.json.len();
             events.kept.push_back(Arc::new(event));
@@ -127,6 +132,21 @@ impl Tail {
         self.published.send_replace(events.last);
         Ok(())
     }
+}
+
+/// True where records that earlier events show are gone now, or are back.
+fn is_taken_away_or_back(topic: Topic) -> bool {
+    matches!(
+        topic,
+        Topic::SessionDeleted
+            | Topic::SessionPurged
+            | Topic::SessionRestored
+            | Topic::SettingDeleted
+            | Topic::ProjectRemoved
+            | Topic::ProjectOpened
+            | Topic::FileRemoved
+            | Topic::AttachmentCollected
+    )
 }
 
 /// One who follows.

@@ -43,6 +43,8 @@ impl LineClient {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
             Ok(0) | Err(_) => None,
+            // A daemon that was killed may leave half a line.
+            Ok(_) if !line.ends_with('\n') => None,
             Ok(_) => Some(serde_json::from_str(&line).expect("a reply is JSON")),
         }
     }
