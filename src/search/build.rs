@@ -13,7 +13,7 @@ use super::indexer::{
 use super::shared::Phase;
 use crate::error::{Error, Result};
 use crate::model::FeedCursor;
-use crate::store::searchable::{self, SearchableMessage, SearchableSession};
+use crate::store::searchable::{self, MAX_PAGE_BYTES, SearchableMessage, SearchableSession};
 use crate::store::{ReadTx, changes, status};
 
 /// Sessions read at one time.
@@ -24,11 +24,12 @@ const MAX_PAGE_SESSIONS: usize = 256;
 struct Place {
     /// The last session that is done.
     done: String,
-    /// The session at hand, and the index to go on from.
-    session: Option<(String, i64)>,
+    /// The session at hand as its title was indexed, and the index to go on from.
+    session: Option<(SearchableSession, i64)>,
 }
 
-/// A page of what is indexed: sessions, each as it is when the page is read, with some of their messages.
+/// A page of what is indexed: sessions, each as it was when its title was read, with some of their
+/// messages; and whether the title is new.
 type Page = Vec<(SearchableSession, bool, Vec<SearchableMessage>)>;
 
 /// Builds the index and returns it opened in its place.
@@ -63,7 +64,7 @@ pub(super) async fn build(
                 done += 1;
             }
             for message in messages {
-                bytes += message.content.len();
+                bytes += message.bytes();
                 open.add(open.fields.message(session, message)).map_err(Trouble::of_index)?;
                 done += 1;
             }
@@ -99,34 +100,41 @@ async fn read<T: Send + 'static>(
     pending.await.map_err(Trouble::Later)
 }
 
+fn bytes_of(messages: &[SearchableMessage]) -> usize {
+    messages.iter().map(SearchableMessage::bytes).sum()
+}
+
 /// Reads the next messages, and the place to go on from; `None` at the end.
 fn next_page(tx: &mut ReadTx<'_>, mut place: Place) -> Result<(Page, Option<Place>)> {
     let mut page = Page::new();
-    let mut room = MAX_PAGE_MESSAGES;
-    if let Some((id, from)) = place.session.take()
-        && let Some(session) = searchable::session(tx, &id)?
+    let (mut room, mut bytes) = (MAX_PAGE_MESSAGES, 0);
+    if let Some((session, from)) = place.session.take()
+        && let Some(now) = searchable::session(tx, session.id.as_str())?
     {
-        let (messages, next) = searchable::messages(tx, &session, from, room)?;
+        let (messages, next) = searchable::messages(tx, &now, from, room)?;
         room -= messages.len().min(room);
+        bytes += bytes_of(&messages);
+        place.session = next.map(|next| (session.clone(), next));
+        // All documents of a session hold one project; where it moved meanwhile, a change tells so.
         page.push((session, false, messages));
-        if let Some(next) = next {
-            place.session = Some((id, next));
+        if place.session.is_some() {
             return Ok((page, Some(place)));
         }
     }
     let sessions = searchable::sessions_after(tx, &place.done, MAX_PAGE_SESSIONS)?;
     let is_last = sessions.len() < MAX_PAGE_SESSIONS;
     for session in sessions {
-        if room == 0 {
+        if room == 0 || bytes > MAX_PAGE_BYTES {
             return Ok((page, Some(place)));
         }
-        let id = session.id.to_string();
         let (messages, next) = searchable::messages(tx, &session, 0, room)?;
         room -= messages.len().min(room);
+        bytes += bytes_of(&messages);
+        place.done = session.id.to_string();
+        place.session = next.map(|next| (session.clone(), next));
         page.push((session, true, messages));
-        place.done = id.clone();
-        if let Some(next) = next {
-            place.session = Some((id, next));
+        // A page that ended by its bytes leaves its session unfinished.
+        if place.session.is_some() {
             return Ok((page, Some(place)));
         }
     }

@@ -69,8 +69,7 @@ pub(super) fn read(tx: &mut ReadTx<'_>, after: Seq) -> Result<Batch> {
                 if read.insert(change.entity_id.clone())
                     && let Some((session, message)) = searchable::message(tx, &change.entity_id)?
                 {
-                    bytes += message.content.len()
-                        + message.code_excerpt.as_ref().map_or(0, String::len);
+                    bytes += message.bytes();
                     let appended = (change.topic == Topic::MessageAppended).then_some(change.seq);
                     batch.messages.push(TouchedMessage { session, message, appended });
                 }

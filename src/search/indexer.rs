@@ -358,7 +358,7 @@ impl Follower<'_> {
                 continue;
             }
             let is_new = appended.is_some_and(|seq| seq > self.fresh_after);
-            self.bytes += message.content.len();
+            self.bytes += message.bytes();
             self.write(|open| {
                 if !is_new {
                     open.delete(open.fields.of_document(id, message.index_in_session))?;
@@ -378,11 +378,7 @@ impl Follower<'_> {
     async fn index_whole(&mut self, session: &SearchableSession) -> Result<(), Trouble> {
         let id = session.id.as_str();
         let project = project_word(session.project_id.as_ref()).to_owned();
-        self.write(|open| {
-            open.delete(open.fields.of_session(id))?;
-            open.add(open.fields.title(session))
-        })?;
-        self.projects.insert(id.to_owned(), Some(project));
+        self.write(|open| open.delete(open.fields.of_session(id)))?;
         let mut from = Some(0);
         while let Some(start) = from {
             let asked = id.to_owned();
@@ -398,7 +394,7 @@ impl Follower<'_> {
             let (last, (messages, next)) = read.await.map_err(Trouble::Later)?;
             self.fresh_after = self.fresh_after.max(last);
             for message in messages {
-                self.bytes += message.content.len();
+                self.bytes += message.bytes();
                 self.write(|open| open.add(open.fields.message(session, &message)))?;
             }
             if self.bytes >= MAX_UNCOMMITTED_BYTES {
@@ -408,6 +404,9 @@ impl Follower<'_> {
             }
             from = next;
         }
+        // The title last: what was committed half way has none, and so is indexed whole again.
+        self.write(|open| open.add(open.fields.title(session)))?;
+        self.projects.insert(id.to_owned(), Some(project));
         Ok(())
     }
 

@@ -16,6 +16,9 @@ const BYTES_BEFORE: usize = 60;
 /// Bytes behind the first match within which a place with more of what is wanted is looked for.
 const SEARCHED_BYTES: usize = 4096;
 
+/// Matches from which a snippet may start: a text may have thousands of one letter.
+const MAX_STARTS: usize = 64;
+
 /// What stands at an end that is cut.
 const CUT: char = '…';
 
@@ -45,7 +48,7 @@ pub(super) fn best(node: &Node, text: &str) -> Option<Vec<SnippetPart>> {
     };
     let mut start = first.bytes.start;
     let mut most = seen_from(start);
-    for found in &matches[1..] {
+    for found in matches[1..].iter().take(MAX_STARTS) {
         let count = seen_from(found.bytes.start);
         if count > most {
             (start, most) = (found.bytes.start, count);

@@ -612,3 +612,43 @@ fn pages_go_on_where_they_ended_and_the_best_comes_first() {
         client.fail("history.search", json!({"query": "hay", "cursor": page["next_cursor"]}));
     assert_eq!(error["data"]["field"], "cursor");
 }
+
+/// A session of more than is read, and more than is committed, at one time: all of it is found, where it
+/// moves to a project, where the daemon is killed half way through that, and where the index is built.
+#[test]
+fn a_session_of_many_megabytes_is_indexed_in_pieces() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut client = daemon.client();
+    client.call("project.open", json!({"id": "p", "path": "/p"}));
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    // Few words: what counts here are the bytes.
+    let content = format!("needle{}", " ".repeat(3 << 20));
+    for index in 0..24 {
+        client.call("message.append", json!({"id": format!("m{index}"), "session_id": "s", "role": "user", "content": content}));
+    }
+    let params = json!({"query": "needle", "project_id": "p", "limit": 1000});
+    let found = |client: &mut LineClient| {
+        let hits = all(client, "history.search", &params, "hits");
+        let mut indexes: Vec<i64> =
+            hits.iter().map(|hit| hit["index_in_session"].as_i64().expect("an index")).collect();
+        indexes.sort_unstable();
+        indexes
+    };
+    let every: Vec<i64> = (0..24).collect();
+    assert_eq!(found(&mut client), [0; 0]);
+    let meta = home.path().join("search/index/meta.json");
+    let before = std::fs::read(&meta).expect("is read");
+    client.call("session.update", json!({"id": "s", "project_id": "p"}));
+    // The first commit behind the move has some of the session. Polled, for a commit tells nobody.
+    while std::fs::read(&meta).expect("is read") == before {
+        std::thread::yield_now();
+    }
+    daemon.kill();
+    daemon = home.start();
+    assert_eq!(found(&mut daemon.client()), every);
+    daemon.kill();
+    std::fs::remove_dir_all(home.path().join("search")).expect("an index");
+    daemon = home.start();
+    assert_eq!(found(&mut daemon.client()), every);
+}
