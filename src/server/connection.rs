@@ -15,17 +15,24 @@ use super::framing::{Frame, FrameCodec, Framing};
 use super::{Server, http};
 use crate::error::Error;
 use crate::model::limits::MAX_CONNECTIONS;
-use crate::transport::Stream;
+use crate::transport::{HangUp, Stream};
 
 /// Bytes read from the socket at once.
 const READ_BYTES: usize = 16 * 1024;
 /// How long a refused client has to show its framing, and then to take its answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a client has to close after it was hung up on.
-const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client has to close after its connection was ended.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
 pub(super) async fn serve(server: &Arc<Server>, mut stream: Stream) {
+    let hang_up = match HangUp::of(&stream) {
+        Ok(hang_up) => Arc::new(hang_up),
+        Err(error) => {
+            tracing::error!(%error, "a connection found no room and was closed");
+            return;
+        }
+    };
     let mut first = BytesMut::with_capacity(READ_BYTES);
     let read = tokio::select! {
         () = server.stopping() => return,
@@ -36,8 +43,10 @@ pub(super) async fn serve(server: &Arc<Server>, mut stream: Stream) {
     }
     let Some(opening) = Opening::of(&first) else { return };
     match opening {
-        Opening::Frames(framing) => serve_frames(server, stream, first.freeze(), framing).await,
-        Opening::Http => http::serve(server, stream, first.freeze()).await,
+        Opening::Frames(framing) => {
+            serve_frames(server, stream, first.freeze(), framing, &hang_up).await;
+        }
+        Opening::Http => http::serve(server, stream, first.freeze(), hang_up).await,
     }
 }
 
@@ -57,7 +66,13 @@ impl Opening {
     }
 }
 
-async fn serve_frames(server: &Arc<Server>, stream: Stream, first: Bytes, framing: Framing) {
+async fn serve_frames(
+    server: &Arc<Server>,
+    stream: Stream,
+    first: Bytes,
+    framing: Framing,
+    hang_up: &HangUp,
+) {
     let (reader, mut writer) = stream.into_split();
     let mut bytes = std::io::Cursor::new(first).chain(reader);
     let frames = FramedRead::with_capacity(&mut bytes, FrameCodec::new(framing), READ_BYTES);
@@ -66,8 +81,8 @@ async fn serve_frames(server: &Arc<Server>, stream: Stream, first: Bytes, framin
         .take_while(|frame| std::future::ready(frame.is_ok()))
         .map(|frame| frame.unwrap_or(Frame::Broken("the stream failed")));
     let replies = FramedWrite::new(&mut writer, FrameCodec::new(framing));
-    if converse(server, frames, replies).await {
-        hang_up(server, &mut bytes, &mut writer).await;
+    if converse(server, frames, replies, hang_up.wait()).await {
+        leave(server, &mut bytes, &mut writer).await;
     }
 }
 
@@ -88,7 +103,7 @@ pub(super) async fn refuse(server: &Server, mut stream: Stream) {
     }
     let (mut reader, mut writer) = stream.split();
     if matches!(timeout(REFUSAL_TIMEOUT, writer.write_all(&answer)).await, Ok(Ok(()))) {
-        hang_up(server, &mut reader, &mut writer).await;
+        leave(server, &mut reader, &mut writer).await;
     }
 }
 
@@ -96,7 +111,7 @@ pub(super) async fn refuse(server: &Server, mut stream: Stream) {
 ///
 /// Closed at once, its own write would fail, and it might never read what it was told. So it sees
 /// the end of our side first and has a while to close its own; what it sends till then is skipped.
-pub(super) async fn hang_up(
+pub(super) async fn leave(
     server: &Server,
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
@@ -107,6 +122,6 @@ pub(super) async fn hang_up(
     };
     tokio::select! {
         () = server.stopping() => {}
-        _ = timeout(HANG_UP_TIMEOUT, skip) => {}
+        _ = timeout(LEAVE_TIMEOUT, skip) => {}
     }
 }

@@ -32,11 +32,13 @@ const SHORT: (usize, usize) = (16, 256 * 1024);
 ///
 /// No frame is read while too many calls are in flight or too many bytes wait to be sent: the
 /// client's own writes then wait. A client that takes no more replies loses those, never a write:
-/// what it sent before is read to the end and carried out.
+/// what it sent before is read to the end and carried out. `is_gone` tells of one where nothing is to
+/// be sent: what it waits for would hold its place.
 pub(super) async fn converse<S, E>(
     server: &Arc<Server>,
     frames: impl Stream<Item = Frame>,
     replies: S,
+    is_gone: impl Future<Output = ()>,
 ) -> bool
 where
     S: Sink<String, Error = E>,
@@ -47,6 +49,7 @@ where
     let mut frames = pin!(frames);
     let mut replies = pin!(replies);
     let mut stopping = pin!(server.stopping());
+    let mut is_gone = pin!(is_gone);
     let mut in_flight = FuturesUnordered::new();
     let mut calls = server.count_calls();
     let mut outbound = Outbound::default();
@@ -54,6 +57,11 @@ where
     let mut is_broken = false;
     let mut asleep_at = Instant::now();
     loop {
+        if outbound.is_closed {
+            in_flight.clear();
+            notifications.clear();
+            calls.remove(calls.own());
+        }
         let is_done = in_flight.is_empty() && outbound.is_flushed;
         let frame = match reading {
             Reading::Ended if is_done => break,
@@ -71,7 +79,7 @@ where
                         calls.remove(done);
                         let Reply { json, followers } = reply;
                         outbound.push(json);
-                        if reading == Reading::Open && !outbound.is_closed {
+                        if reading == Reading::Open {
                             notifications.extend(followers.into_iter().map(Follower::notifications));
                         }
                         continue;
@@ -79,10 +87,12 @@ where
                     sent = poll_fn(|context| outbound.poll_send(replies.as_mut(), context)), if !outbound.is_flushed => {
                         if sent.is_err() {
                             outbound = Outbound::closed();
-                            in_flight.clear();
-                            notifications.clear();
-                            calls.remove(calls.own());
                         }
+                        continue;
+                    }
+                    // Where it is read, its end is seen there.
+                    () = &mut is_gone, if !is_read && !outbound.is_closed => {
+                        outbound = Outbound::closed();
                         continue;
                     }
                     () = &mut stopping, if reading == Reading::Open => {
@@ -113,14 +123,12 @@ where
             notifications.clear();
         }
         let pending = read(server, &peer, frame).await;
-        // Where nobody hears the reply, nobody waits for a read.
-        if !outbound.is_closed {
-            calls.add(pending.calls());
-            if pending.is_write() {
-                asleep_at = Instant::now() + AWAKE_BEHIND_A_WRITE;
-            }
-            in_flight.push(settle(pending));
+        // Where nobody hears the reply, nobody waits for it.
+        calls.add(pending.calls());
+        if pending.is_write() {
+            asleep_at = Instant::now() + AWAKE_BEHIND_A_WRITE;
         }
+        in_flight.push(settle(pending));
     }
     let _ = replies.close().await;
     is_broken

@@ -28,7 +28,7 @@ use super::wire_error::{frame_too_large, from_error};
 use super::{Server, websocket};
 use crate::error::Error;
 use crate::model::limits::MAX_FRAME_BYTES;
-use crate::transport::{ReadHalf, Stream, WriteHalf};
+use crate::transport::{HangUp, ReadHalf, Stream, WriteHalf};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -43,18 +43,30 @@ const SKIP_TIMEOUT: Duration = Duration::from_secs(5);
 type Io = TokioIo<Join<UntilStop<Chain<Cursor<Bytes>, ReadHalf>>, WriteHalf>>;
 
 /// Serves a connection whose first bytes were read already.
-pub(super) async fn serve(server: &Arc<Server>, stream: Stream, first: Bytes) {
-    serve_within(server, stream, first, HEAD_TIMEOUT).await;
+pub(super) async fn serve(
+    server: &Arc<Server>,
+    stream: Stream,
+    first: Bytes,
+    hang_up: Arc<HangUp>,
+) {
+    serve_within(server, stream, first, hang_up, HEAD_TIMEOUT).await;
 }
 
-async fn serve_within(server: &Arc<Server>, stream: Stream, first: Bytes, head_timeout: Duration) {
+async fn serve_within(
+    server: &Arc<Server>,
+    stream: Stream,
+    first: Bytes,
+    hang_up: Arc<HangUp>,
+    head_timeout: Duration,
+) {
     let (reader, writer) = stream.into_split();
     let reader = UntilStop::new(server, Cursor::new(first).chain(reader));
     let io: Io = TokioIo::new(tokio::io::join(reader, writer));
     let (upgraded, mut upgrades) = tokio::sync::mpsc::channel(1);
     let service = service_fn(|request| {
         let (server, upgraded) = (Arc::clone(server), upgraded.clone());
-        async move { Ok::<_, Infallible>(answer(&server, request, upgraded).await) }
+        let hang_up = Arc::clone(&hang_up);
+        async move { Ok::<_, Infallible>(answer(&server, request, upgraded, &hang_up).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .half_close(true)
@@ -73,18 +85,22 @@ async fn serve_within(server: &Arc<Server>, stream: Stream, first: Bytes, head_t
     }
     // The service, and with it a sender, lives on here: what was sent is there already.
     if let Ok(upgrade) = upgrades.try_recv() {
-        serve_upgraded(server, upgrade).await;
+        serve_upgraded(server, upgrade, &hang_up).await;
     }
 }
 
-async fn serve_upgraded(server: &Arc<Server>, upgrade: hyper::upgrade::OnUpgrade) {
+async fn serve_upgraded(
+    server: &Arc<Server>,
+    upgrade: hyper::upgrade::OnUpgrade,
+    hang_up: &HangUp,
+) {
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<Io>() else {
         tracing::error!("an upgraded connection is not the one that was served");
         return;
     };
     let (reader, writer) = parts.io.into_inner().into_inner();
-    websocket::serve(server, reader.inner, writer, parts.read_buf.into()).await;
+    websocket::serve(server, reader.inner, writer, parts.read_buf.into(), hang_up).await;
 }
 
 /// A reader that ends when the daemon stops.
@@ -124,6 +140,7 @@ async fn answer(
     server: &Arc<Server>,
     mut request: Request<Incoming>,
     upgraded: tokio::sync::mpsc::Sender<hyper::upgrade::OnUpgrade>,
+    hang_up: &HangUp,
 ) -> Answer {
     if request.uri().path() != "/" {
         return text(StatusCode::NOT_FOUND, "there is nothing here; the path of all calls is /\n");
@@ -158,7 +175,13 @@ async fn answer(
     let mut body = request.into_body();
     match Limited::new(&mut body, MAX_FRAME_BYTES).collect().await {
         Ok(read) => {
-            match accept(server, &read.to_bytes(), &Peer::of_request()).await.reply().await.json {
+            let pending = accept(server, &read.to_bytes(), &Peer::of_request()).await;
+            let reply = tokio::select! {
+                reply = pending.reply() => reply.json,
+                // Nobody hears the reply, so nobody waits for it: its writes are queued.
+                () = hang_up.wait() => None,
+            };
+            match reply {
                 Some(reply) => json(StatusCode::OK, reply.json),
                 None => empty(StatusCode::NO_CONTENT),
             }
@@ -284,7 +307,8 @@ mod tests {
         let server = Server::new(Arc::new(store), search, paths, Methods::standard());
         let (client, stream) = Stream::pair().expect("a pair");
         let half = Bytes::from_static(b"POST / HTTP/1.1\r\nHost: a\r\n");
-        let serving = serve_within(&server, stream, half, Duration::from_millis(20));
+        let hang_up = Arc::new(HangUp::of(&stream).expect("a handle"));
+        let serving = serve_within(&server, stream, half, hang_up, Duration::from_millis(20));
         tokio::time::timeout(HEAD_TIMEOUT, serving).await.expect("it ends by its own timeout");
         drop(client);
         server.store.close().await.expect("the store closes");

@@ -6,4 +6,4 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::not_writable;
 #[cfg(unix)]
-pub use unix::{Listener, ReadHalf, Stream, WriteHalf, connect, prepare_home};
+pub use unix::{HangUp, Listener, ReadHalf, Stream, WriteHalf, connect, prepare_home};

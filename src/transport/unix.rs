@@ -2,11 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
+use tokio::io::Interest;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -23,6 +25,37 @@ pub type Stream = UnixStream;
 pub type ReadHalf = OwnedReadHalf;
 /// The half of a connection that is written.
 pub type WriteHalf = OwnedWriteHalf;
+
+/// Tells when the other side of a connection has hung up.
+///
+/// One that has closed its own half alone has not: it still reads. A pipe of Windows has no halves:
+/// there the end of what is read is all that there is to tell.
+pub struct HangUp {
+    /// A handle with news of its own, so that waiting here takes none from who reads or writes.
+    handle: UnixStream,
+}
+
+impl HangUp {
+    /// Returns what tells of a connection, which is open as long as this is.
+    pub fn of(stream: &Stream) -> io::Result<Self> {
+        let handle = stream.as_fd().try_clone_to_owned()?;
+        Ok(Self { handle: UnixStream::from_std(handle.into())? })
+    }
+
+    /// Returns once the other side has hung up, to everyone who waits.
+    pub async fn wait(&self) {
+        // There is an error only where the runtime ends.
+        while let Ok(ready) = self.handle.ready(Interest::WRITABLE).await {
+            if ready.is_write_closed() {
+                return;
+            }
+            // There is room to write, and that is no news from here on.
+            let _ = self.handle.try_io(Interest::WRITABLE, || -> io::Result<()> {
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+        }
+    }
+}
 
 /// A bound socket. `remove` takes its file away.
 pub struct Listener {
@@ -285,6 +318,29 @@ fn secure_folder(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_half_that_is_closed_is_no_hang_up() {
+        use futures_util::FutureExt;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (mut client, mut stream) = Stream::pair().expect("a pair");
+        let hang_up = HangUp::of(&stream).expect("a handle");
+        client.write_all(b"x").await.expect("sent");
+        client.shutdown().await.expect("half closed");
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.expect("read to the end");
+        stream.write_all(b"y").await.expect("it still reads");
+        assert_eq!(client.read_u8().await.expect("read"), b'y');
+        assert!(hang_up.wait().now_or_never().is_none());
+        drop(client);
+        tokio::join!(hang_up.wait(), hang_up.wait());
+        // It lasts, and is told however early one hangs up.
+        hang_up.wait().await;
+        let (client, stream) = Stream::pair().expect("a pair");
+        drop(client);
+        HangUp::of(&stream).expect("a handle").wait().await;
+    }
 
     #[test]
     fn a_home_that_cannot_be_written_says_why_and_what_to_do() {

@@ -12,6 +12,7 @@ mod edit_lists;
 mod edits;
 mod feed;
 mod feed_cursors;
+mod feed_ends;
 mod files;
 mod foreign;
 mod forks;

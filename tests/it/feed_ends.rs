@@ -1,0 +1,125 @@
+//! How followers of the feed end: they hang up, the daemon stops, and no place is held for them.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aetherd::model::limits::{MAX_IN_FLIGHT, MAX_WAIT_MS};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+use crate::support::{Daemon, Home, connect, request};
+
+/// A wait that is held to its end takes three times as long, and a stop that waits for its deadline
+/// twice.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// A call that waits for as long as one may, for what never comes.
+fn wait(id: u64) -> String {
+    request(id, "events.since", &json!({"topics": ["project"], "wait_ms": MAX_WAIT_MS}))
+}
+
+fn framed(json: &str) -> String {
+    format!("Content-Length: {}\r\n\r\n{json}", json.len())
+}
+
+fn posted(json: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{}", framed(json))
+}
+
+fn websocket(socket: &Path) -> WebSocket<UnixStream> {
+    tungstenite::client("ws://localhost/", connect(socket)).expect("an upgrade").0
+}
+
+fn sent(socket: &Path, text: &str) -> UnixStream {
+    let mut stream = connect(socket);
+    stream.write_all(text.as_bytes()).expect("the daemon reads");
+    stream
+}
+
+/// Waits until so many connections are left.
+fn wait_for_connections(daemon: &Daemon, count: usize) {
+    let started = Instant::now();
+    let mut client = daemon.client();
+    loop {
+        let connections = client.call("system.status", json!({}))["connections"].clone();
+        if connections == count + 1 {
+            break;
+        }
+        assert!(started.elapsed() < 4 * AT_ONCE, "{connections} connections are left");
+    }
+}
+
+#[test]
+fn who_hangs_up_while_it_waits_holds_no_place() {
+    let home = Home::new();
+    let daemon = home.start();
+    let socket = home.socket();
+    let waits: String = (0..MAX_IN_FLIGHT as u64).map(|id| wait(id) + "\n").collect();
+    let streams = [
+        sent(&socket, &(wait(1) + "\n")),
+        // So many are in flight that it is not read, and does not see the end of what is sent.
+        sent(&socket, &waits),
+        sent(&socket, &framed(&wait(1))),
+        sent(&socket, &posted(&wait(1))),
+    ];
+    let mut sockets = [websocket(&socket), websocket(&socket)];
+    for socket in &mut sockets {
+        socket.send(Message::text(wait(1))).expect("the daemon reads");
+    }
+    wait_for_connections(&daemon, streams.len() + sockets.len());
+    drop(streams);
+    let [dropped, mut closed] = sockets;
+    drop(dropped);
+    // A close ends what goes either way, whether or not the socket is closed behind it.
+    closed.close(None).expect("the daemon reads");
+    assert!(matches!(closed.read(), Ok(Message::Close(_))));
+    assert!(closed.read().is_err(), "the daemon closes the socket");
+    wait_for_connections(&daemon, 0);
+}
+
+/// What `… | nc -N` does: its half is closed, and it reads what it asked for.
+#[test]
+fn who_closes_its_half_gets_what_it_waits_for() {
+    let home = Home::new();
+    let daemon = home.start();
+    let socket = home.socket();
+    let streams = [wait(1) + "\n", framed(&wait(1)), posted(&wait(1))].map(|text| {
+        let stream = sent(&socket, &text);
+        stream.shutdown(Shutdown::Write).expect("half closed");
+        stream
+    });
+    wait_for_connections(&daemon, streams.len());
+    daemon.client().call("project.open", json!({"id": "p", "path": "/p"}));
+    for mut stream in streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer, and the end");
+        assert!(answer.contains(r#""topic":"project.created""#), "{answer}");
+    }
+}
+
+#[test]
+fn who_hangs_up_while_it_follows_or_waits_loses_no_write() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    let writes = |key: &str| -> Vec<String> {
+        let set = |n| request(n, "settings.set", &json!({"key": format!("{key}{n}"), "value": n}));
+        (0..200).map(set).collect()
+    };
+    let lines = writes("lines").join("\n");
+    drop(sent(&home.socket(), &format!("{}\n{lines}\n", wait(1))));
+    let subscribe = request(1, "events.subscribe", &json!({}));
+    drop(sent(&home.socket(), &format!("{subscribe}\n{}\n", writes("following").join("\n"))));
+    let batch = format!("[{},{}]", writes("http")[..99].join(","), wait(99));
+    drop(sent(&home.socket(), &posted(&batch)));
+    for key in ["lines199", "following199", "http98"] {
+        let started = Instant::now();
+        while client.call("settings.get", json!({"key": key}))["resolved"].is_null() {
+            assert!(started.elapsed() < 4 * AT_ONCE, "{key} is not carried out");
+        }
+    }
+    wait_for_connections(&daemon, 1);
+}
