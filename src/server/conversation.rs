@@ -55,6 +55,7 @@ where
     let mut outbound = Outbound::default();
     let mut reading = Reading::Open;
     let mut is_broken = false;
+    let mut is_stopping = false;
     let mut asleep_at = Instant::now();
     loop {
         if outbound.is_closed {
@@ -62,7 +63,9 @@ where
             notifications.clear();
             calls.remove(calls.own());
         }
-        let is_done = in_flight.is_empty() && outbound.is_flushed;
+        // A stop does not wait for who takes no notifications: they are in the feed.
+        let is_sent = outbound.is_flushed || (is_stopping && !outbound.has_replies);
+        let is_done = in_flight.is_empty() && is_sent;
         let frame = match reading {
             Reading::Ended if is_done => break,
             // What has arrived by now is answered too. The runtime must not say that this task had
@@ -78,7 +81,9 @@ where
                     Some((reply, done)) = in_flight.next(), if !in_flight.is_empty() => {
                         calls.remove(done);
                         let Reply { json, followers } = reply;
-                        outbound.push(json);
+                        if let Some(json) = json {
+                            outbound.push_reply(json);
+                        }
                         if reading == Reading::Open {
                             notifications.extend(followers.into_iter().map(Follower::notifications));
                         }
@@ -95,17 +100,20 @@ where
                         outbound = Outbound::closed();
                         continue;
                     }
-                    () = &mut stopping, if reading == Reading::Open => {
-                        // From here on calls are answered `shutting_down`. They are read still: a
-                        // client that is sending may take its replies only once it has sent.
-                        reading = Reading::Draining;
-                        notifications.clear();
+                    () = &mut stopping, if !is_stopping => {
+                        is_stopping = true;
+                        if reading == Reading::Open {
+                            // From here on calls are answered `shutting_down`. They are read still: a
+                            // client that is sending may take its replies only once it has sent.
+                            reading = Reading::Draining;
+                            notifications.clear();
+                        }
                         continue;
                     }
                     frame = frames.next(), if is_read => frame,
                     // Made as they are taken: a client that reads slowly holds few of them.
                     Some(json) = notifications.next(), if outbound.is_short() && !notifications.is_empty() => {
-                        outbound.push(Some(Charged::new(json, allowance)));
+                        outbound.push(Charged::new(json, allowance));
                         continue;
                     }
                     () = tokio::task::yield_now(), if is_awake => continue,
@@ -130,7 +138,12 @@ where
         }
         in_flight.push(settle(pending));
     }
-    let _ = replies.close().await;
+    if is_stopping {
+        // What takes no more than the socket has room for.
+        let _ = unconstrained(replies.close()).now_or_never();
+    } else {
+        let _ = replies.close().await;
+    }
     is_broken
 }
 
@@ -161,16 +174,19 @@ async fn settle(pending: Pending) -> (Reply, usize) {
     (pending.reply().await, calls)
 }
 
-/// Replies that wait to be sent.
+/// Replies and notifications that wait to be sent.
 struct Outbound {
     queue: VecDeque<Charged>,
     is_flushed: bool,
+    /// True where a reply may be among what is not flushed.
+    has_replies: bool,
     is_closed: bool,
 }
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), is_flushed: true, is_closed: false }
+        let queue = VecDeque::new();
+        Self { queue, is_flushed: true, has_replies: false, is_closed: false }
     }
 }
 
@@ -186,11 +202,14 @@ impl Outbound {
         self.queue.len() < SHORT.0 && bytes < SHORT.1
     }
 
-    fn push(&mut self, reply: Option<Charged>) {
-        if let Some(reply) = reply.filter(|_| !self.is_closed) {
-            self.queue.push_back(reply);
-            self.is_flushed = false;
-        }
+    fn push_reply(&mut self, reply: Charged) {
+        self.push(reply);
+        self.has_replies = true;
+    }
+
+    fn push(&mut self, frame: Charged) {
+        self.queue.push_back(frame);
+        self.is_flushed = false;
     }
 
     /// Sends all that waits, as far as the client takes it.
@@ -207,7 +226,7 @@ impl Outbound {
             }
         }
         ready!(replies.poll_flush(context))?;
-        self.is_flushed = true;
+        (self.is_flushed, self.has_replies) = (true, false);
         Poll::Ready(Ok(()))
     }
 }

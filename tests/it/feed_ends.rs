@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aetherd::model::limits::{MAX_IN_FLIGHT, MAX_WAIT_MS};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use crate::support::{Daemon, Home, connect, request};
+use crate::support::{Daemon, Home, LineClient, connect, read_message, request};
 
 /// A wait that is held to its end takes three times as long, and a stop that waits for its deadline
 /// twice.
@@ -122,4 +122,79 @@ fn who_hangs_up_while_it_follows_or_waits_loses_no_write() {
         }
     }
     wait_for_connections(&daemon, 1);
+}
+
+const EVENTS: usize = 64;
+
+/// Appends more than a socket holds, and returns once it was published.
+fn append_more_than_a_socket_holds(daemon: &Daemon) {
+    let (mut writer, mut quick) = (daemon.client(), subscriber(daemon));
+    writer.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let content = "c".repeat(64 * 1024);
+    for number in 0..EVENTS {
+        let id = format!("m{number}");
+        writer.call(
+            "message.append",
+            json!({"id": id, "session_id": "s", "role": "user", "content": content}),
+        );
+        assert_eq!(quick.receive()["params"]["event"]["entity_id"], id);
+    }
+}
+
+fn subscriber(daemon: &Daemon) -> LineClient {
+    let mut client = daemon.client();
+    client.call("events.subscribe", json!({"topics": ["message"]}));
+    client
+}
+
+/// Events are in the feed, so nobody waits until they are taken; who comes back misses none.
+#[test]
+fn a_stop_does_not_wait_for_who_takes_no_events() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let [mut deaf, mut half_way] = [(); 2].map(|()| subscriber(&daemon));
+    let mut half_closed = connect(&home.socket());
+    let subscribe = request(1, "events.subscribe", &json!({"topics": ["message"]}));
+    half_closed.write_all(framed(&subscribe).as_bytes()).expect("the daemon reads");
+    read_message(&mut half_closed);
+    let mut socket = websocket(&home.socket());
+    socket.send(Message::text(subscribe)).expect("the daemon reads");
+    assert!(socket.read().expect("an answer").is_text());
+    append_more_than_a_socket_holds(&daemon);
+    half_closed.shutdown(Shutdown::Write).expect("half closed");
+    let mut seen: Vec<Value> = Vec::new();
+    for _ in 0..EVENTS / 2 {
+        seen.push(half_way.receive()["params"]["event"].take());
+    }
+    let started = Instant::now();
+    daemon.client().call("system.shutdown", json!({}));
+    assert!(daemon.wait().success());
+    assert!(started.elapsed() < AT_ONCE, "the stop took {:?}", started.elapsed());
+    assert!(deaf.try_receive().is_some(), "what its socket had room for is there");
+    while let Some(mut frame) = half_way.try_receive() {
+        seen.push(frame["params"]["event"].take());
+    }
+    assert!(seen.len() < EVENTS, "the stop came half-way");
+    let daemon = home.start();
+    let mut again = daemon.client();
+    let last = &seen[seen.len() - 1]["cursor"];
+    again.call("events.subscribe", json!({"since": last, "topics": ["message"]}));
+    while seen.len() < EVENTS {
+        seen.push(again.receive()["params"]["event"].take());
+    }
+    for (number, event) in seen.iter().enumerate() {
+        assert_eq!(event["entity_id"], format!("m{number}"), "without a gap or a repeat");
+    }
+}
+
+#[test]
+fn a_stop_waits_for_who_is_owed_a_reply_behind_its_events() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut slow = subscriber(&daemon);
+    append_more_than_a_socket_holds(&daemon);
+    slow.send(&request(7, "system.ping", &json!({})));
+    daemon.client().call("system.shutdown", json!({}));
+    while slow.receive()["id"] != 7 {}
+    assert!(daemon.wait().success());
 }
