@@ -30,6 +30,10 @@ pub struct Event {
     /// The record as it is now, as its own `get` gives it, of an attachment without its bytes; null
     /// where it is gone or in the trash.
     pub data: Option<Json>,
+    /// True where the record is there and could not be read, so that `data` is null; else absent. The
+    /// daemon's log says why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreadable: bool,
 }
 
 /// Which changes are wanted: those that match all that is given.

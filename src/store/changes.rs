@@ -104,22 +104,26 @@ pub fn time_of(tx: &mut ReadTx<'_>, seq: Seq) -> Result<Option<Millis>> {
 /// Returns the changes behind one, in order, as many as asked for at most.
 pub fn after(tx: &mut ReadTx<'_>, seq: Seq, limit: usize) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
-    each_after(tx, seq, limit, |change| {
-        changes.push(change);
-        ControlFlow::Continue(())
+    each_after(tx, seq, limit, |_, change| {
+        changes.push(change?);
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(changes)
 }
 
-/// Hands on the changes behind one, in order, until told to stop.
+/// Hands on the changes behind one, in order, until told to stop: each with its number, also one whose
+/// row is not what it should be.
 pub(super) fn each_after(
     tx: &mut ReadTx<'_>,
     seq: Seq,
     limit: usize,
-    mut each: impl FnMut(Change) -> ControlFlow<()>,
+    mut each: impl FnMut(Seq, Result<Change>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    tx.each(AFTER, &[seq.into(), limit.into()], |row| Ok(each(read_change(row)?)))
+    tx.each(AFTER, &[seq.into(), limit.into()], |row| {
+        let seq = row.int()?;
+        each(seq, read_change(seq, row))
+    })
 }
 
 /// True where something is over the policy.
@@ -160,9 +164,9 @@ fn oldest_over(tx: &mut ReadTx<'_>, policy: FeedPolicy, now: Millis, limit: usiz
     Ok(over)
 }
 
-fn read_change(row: &mut Row) -> Result<Change> {
+fn read_change(seq: Seq, row: &mut Row) -> Result<Change> {
     Ok(Change {
-        seq: row.int()?,
+        seq,
         at: row.int()?,
         topic: super::stored(Topic::parse(&row.text()?).ok_or("a topic is unknown"))?,
         entity_id: row.text()?,

@@ -75,15 +75,24 @@ pub fn cursor(tx: &mut ReadTx<'_>, feed: &FeedId, seq: Seq) -> Result<FeedCursor
 
 /// Returns the error that tells where to start again.
 fn expired(tx: &mut ReadTx<'_>, feed: &FeedId) -> Result<Error> {
-    let bounds = changes::bounds(tx)?;
+    let oldest = changes::bounds(tx)?.first - 1;
+    expired_up_to(tx, feed, oldest)
+}
+
+/// Returns that of a reader whose next change is not there, and who can go on behind this one.
+fn expired_up_to(tx: &mut ReadTx<'_>, feed: &FeedId, oldest: Seq) -> Result<Error> {
+    let last = changes::bounds(tx)?.last;
     let mut at = |seq| {
         let at = changes::time_of(tx, seq)?.unwrap_or_default();
         Ok(FeedCursor { feed: feed.clone(), seq, at }.to_string())
     };
-    Ok(Error::Expired { cursor: at(bounds.last)?, oldest: at(bounds.first - 1)? })
+    Ok(Error::Expired { cursor: at(last)?, oldest: at(oldest)? })
 }
 
 /// Reads the changes behind one, with the records they happened to.
+///
+/// Nothing that cannot be read stops a feed: a record is told of without its data, and where the next
+/// change itself is lost, the error has the place behind it.
 pub fn read(
     tx: &mut ReadTx<'_>,
     feed: &FeedId,
@@ -94,21 +103,30 @@ pub fn read(
     cursor(tx, feed, after)?;
     let wanted = room.events as usize;
     let (mut matching, mut scanned, mut last_seq, mut has_more) = (Vec::new(), 0, after, false);
-    changes::each_after(tx, after, MAX_SCANNED, |change| {
+    let mut lost = None;
+    changes::each_after(tx, after, MAX_SCANNED, |seq, change| {
         if matching.len() == wanted {
             has_more = true;
-            return ControlFlow::Break(());
+            return Ok(ControlFlow::Break(()));
         }
+        let Ok(change) = change.inspect_err(|error| lost = Some((seq, error.clone()))) else {
+            has_more = true;
+            return Ok(ControlFlow::Break(()));
+        };
         (scanned, last_seq) = (scanned + 1, change.seq);
         if filter.matches(change.topic, change.session_id.as_ref(), change.project_id.as_ref()) {
             matching.push(change);
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     })?;
+    if let Some((seq, error)) = lost.filter(|_| matching.is_empty()) {
+        tracing::error!(%error, seq, "a change of the feed cannot be read");
+        return Err(expired_up_to(tx, feed, seq)?);
+    }
     has_more |= scanned == MAX_SCANNED;
     let mut page = Page::within(room.events, room.bytes);
     for change in matching {
-        let event = event(tx, feed, change)?;
+        let event = event(tx, feed, change);
         let texts = event.data.as_ref().map_or(0, |data| data.as_str().len());
         if page.push(event, texts)?.is_break() {
             break;
@@ -135,25 +153,34 @@ pub struct Looked {
 pub fn first_match(tx: &mut ReadTx<'_>, after: Seq, filter: &EventFilter) -> Result<Looked> {
     let mut looked = Looked { before: after, is_match: false, has_more: false };
     let mut scanned = 0;
-    changes::each_after(tx, after, MAX_SCANNED, |change| {
+    changes::each_after(tx, after, MAX_SCANNED, |seq, change| {
         scanned += 1;
-        looked.is_match =
-            filter.matches(change.topic, change.session_id.as_ref(), change.project_id.as_ref());
+        // One that cannot be read ends the look too: its reader is to be told.
+        looked.is_match = change.map_or(true, |change| {
+            filter.matches(change.topic, change.session_id.as_ref(), change.project_id.as_ref())
+        });
         if looked.is_match {
-            return ControlFlow::Break(());
+            return Ok(ControlFlow::Break(()));
         }
-        looked.before = change.seq;
-        ControlFlow::Continue(())
+        looked.before = seq;
+        Ok(ControlFlow::Continue(()))
     })?;
     looked.has_more = !looked.is_match && scanned == MAX_SCANNED;
     Ok(looked)
 }
 
-fn event(tx: &mut ReadTx<'_>, feed: &FeedId, change: Change) -> Result<Event> {
-    let data = record(tx, &change)?;
+fn event(tx: &mut ReadTx<'_>, feed: &FeedId, change: Change) -> Event {
+    let (data, unreadable) = match record(tx, &change) {
+        Ok(data) => (data, false),
+        Err(error) => {
+            tracing::error!(%error, seq = change.seq, "the record of a change cannot be read");
+            (None, true)
+        }
+    };
     let Change { seq, at, topic, entity_id, session_id, project_id } = change;
     let cursor = FeedCursor { feed: feed.clone(), seq, at };
-    Ok(Event { cursor, seq, changed_at: at, topic, entity_id, session_id, project_id, data })
+    let changed_at = at;
+    Event { cursor, seq, changed_at, topic, entity_id, session_id, project_id, data, unreadable }
 }
 
 /// Returns the record that a change happened to, as it is now; `None` where no method shows it.

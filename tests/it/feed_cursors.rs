@@ -5,7 +5,7 @@ use aetherd::config::{EngineKind, FeedPolicy};
 use aetherd::error::{Error, Result};
 use aetherd::model::FeedCursor;
 use aetherd::store::feed::{self, Room, Start};
-use aetherd::store::{Store, changes, settings};
+use aetherd::store::{Store, changes, messages, sessions, settings};
 use serde_json::json;
 
 use crate::support::{ENGINES, Home, open_store, params, runtime};
@@ -128,6 +128,53 @@ fn a_place_is_kept_as_long_as_all_that_followed_it() {
             }
             make(&store, 1).await;
             assert_eq!(seqs(&store, &all[9]).await, [11]);
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+/// Changes a closed database behind the daemon's back, as a fault of the disk does.
+fn damage(home: &Home, sql: &str) {
+    let connection = rusqlite::Connection::open(home.path().join("ide.db")).expect("a database");
+    assert_eq!(connection.execute(sql, []).expect("it is changed"), 1);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("cut");
+}
+
+#[test]
+fn what_cannot_be_read_stops_nobody() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            let start = params(json!({"id": "s", "kind": "chat"}));
+            store.write(move |tx| sessions::start(tx, &start)).await.expect("started");
+            for id in ["m1", "m2"] {
+                let message = json!({"id": id, "session_id": "s", "role": "user", "content": "c", "metadata": {"a": 1}});
+                let message = params(message);
+                store.write(move |tx| messages::append(tx, &message)).await.expect("appended");
+            }
+            make(&store, 3).await;
+            let all = cursors(&store).await;
+            store.close().await.expect("closed");
+            damage(&home, "UPDATE agent_messages SET metadata = '{' WHERE id = 'm1'");
+            damage(&home, "UPDATE changes SET topic = 'what?' WHERE seq = 5");
+            let store = open_store(&home, engine);
+            let events = behind(&store, &front(&store)).await.expect("those before");
+            let seen: Vec<_> = events
+                .iter()
+                .map(|event| (event.seq, event.unreadable, event.data.is_none()))
+                .collect();
+            assert_eq!(
+                seen,
+                [(1, false, false), (2, true, true), (3, false, false), (4, false, false)],
+                "{engine:?}"
+            );
+            // The lost change is the next one; behind it the feed goes on.
+            assert_eq!(expired(&store, &all[3]).await, [all[5].clone(), all[4].clone()]);
+            assert_eq!(seqs(&store, &all[4]).await, [6]);
+            let filter = EventFilter { topics: Some(vec!["project".to_owned()]), ..Default::default() };
+            let looked = store.read(move |tx| feed::first_match(tx, 0, &filter)).await.expect("looked");
+            assert_eq!((looked.before, looked.is_match), (4, true), "who waits is told");
             store.close().await.expect("closed");
         });
     }
