@@ -81,7 +81,7 @@ impl Allowance {
         Charge { allowance: Arc::clone(self), bytes }
     }
 
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, SelectAll};
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
-use tokio::task::unconstrained;
+use tokio::task::coop::{consume_budget, unconstrained};
 
 use super::Server;
 use super::dispatch::{Charged, Peer, Pending, Reply, accept};
-use super::feed::Follower;
+use super::feed::{Place, Subscriptions};
 use super::framing::Frame;
 use super::wire_error::{error_object, frame_too_large};
 use crate::api::ErrorKind;
@@ -24,8 +24,8 @@ use crate::model::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT};
 /// The writer then waits for the disk, and a processor is free: staying awake saves the time that
 /// waking a thread takes. A read needs that processor itself.
 const AWAKE_BEHIND_A_WRITE: Duration = Duration::from_micros(500);
-/// Frames that wait to be sent, and their bytes, up to which notifications are added to them.
-const SHORT: (usize, usize) = (16, 256 * 1024);
+/// Notifications that wait to be sent, and their bytes, up to which more are made.
+const ENOUGH: (usize, usize) = (16, 256 * 1024);
 
 /// Carries on a conversation until its stream ends or the server stops, then sends what is due.
 /// Returns whether the stream was broken: then the client may still be sending.
@@ -43,9 +43,9 @@ pub(super) async fn converse<S, E>(
 where
     S: Sink<String, Error = E>,
 {
-    let peer = Peer::of_conversation();
-    let allowance = &peer.allowance;
-    let mut notifications = SelectAll::new();
+    let subscriptions = Arc::<Subscriptions>::default();
+    let peer = Peer::of_conversation(&subscriptions);
+    let mut turn = Turn::Frame;
     let mut frames = pin!(frames);
     let mut replies = pin!(replies);
     let mut stopping = pin!(server.stopping());
@@ -60,32 +60,35 @@ where
     loop {
         if outbound.is_closed {
             in_flight.clear();
-            notifications.clear();
+            subscriptions.clear();
             calls.remove(calls.own());
         }
         // A stop does not wait for who takes no notifications: they are in the feed.
         let is_sent = outbound.is_flushed || (is_stopping && !outbound.has_replies);
         let is_done = in_flight.is_empty() && is_sent;
-        let frame = match reading {
+        let input = match reading {
             Reading::Ended if is_done => break,
             // What has arrived by now is answered too. The runtime must not say that this task had
             // its share: it would look as if nothing were there.
-            Reading::Draining if is_done => unconstrained(frames.next()).now_or_never().flatten(),
+            Reading::Draining if is_done => {
+                Input::Frame(unconstrained(frames.next()).now_or_never().flatten())
+            }
             _ => {
                 let is_read = reading != Reading::Ended
                     && calls.own() < MAX_IN_FLIGHT
-                    && allowance.has_room();
+                    && peer.allowance.has_room();
+                let is_told = !outbound.has_enough_notifications();
                 let is_awake = calls.is_the_only_one() && Instant::now() < asleep_at;
                 tokio::select! {
                     biased;
                     Some((reply, done)) = in_flight.next(), if !in_flight.is_empty() => {
                         calls.remove(done);
-                        let Reply { json, followers } = reply;
+                        let Reply { json, places } = reply;
                         if let Some(json) = json {
-                            outbound.push_reply(json);
+                            outbound.push(json, Kind::Reply);
                         }
                         if reading == Reading::Open {
-                            notifications.extend(followers.into_iter().map(Follower::notifications));
+                            places.into_iter().for_each(Place::begin);
                         }
                         continue;
                     }
@@ -106,30 +109,49 @@ where
                             // From here on calls are answered `shutting_down`. They are read still: a
                             // client that is sending may take its replies only once it has sent.
                             reading = Reading::Draining;
-                            notifications.clear();
+                            subscriptions.clear();
                         }
                         continue;
                     }
-                    frame = frames.next(), if is_read => frame,
-                    // Made as they are taken: a client that reads slowly holds few of them.
-                    Some(json) = notifications.next(), if outbound.is_short() && !notifications.is_empty() => {
-                        outbound.push(Charged::new(json, allowance));
-                        continue;
-                    }
+                    input = poll_fn(|context| {
+                        let mut poll = |turn| match turn {
+                            Turn::Frame if is_read => frames.poll_next_unpin(context).map(Input::Frame),
+                            // Made as they are taken: a client that reads slowly holds few of them.
+                            Turn::Notification if is_told => {
+                                subscriptions.poll_next(context).map(Input::Notification)
+                            }
+                            _ => Poll::Pending,
+                        };
+                        match poll(turn) {
+                            Poll::Pending => poll(turn.other()),
+                            ready => ready,
+                        }
+                    }) => input,
                     () = tokio::task::yield_now(), if is_awake => continue,
                 }
             }
         };
-        let Some(frame) = frame else {
-            reading = Reading::Ended;
-            notifications.clear();
-            continue;
+        // One that calls without a pause is told all the same, and one that is told so is read.
+        turn = input.behind();
+        let frame = match input {
+            Input::Frame(Some(frame)) => frame,
+            Input::Frame(None) => {
+                reading = Reading::Ended;
+                subscriptions.clear();
+                continue;
+            }
+            Input::Notification(json) => {
+                outbound.push(json, Kind::Notification);
+                continue;
+            }
         };
         if matches!(frame, Frame::Broken(_)) {
             is_broken = true;
             reading = Reading::Ended;
-            notifications.clear();
+            subscriptions.clear();
         }
+        // Frames that have arrived cost nothing to take: others have their turn all the same.
+        consume_budget().await;
         let pending = read(server, &peer, frame).await;
         // Where nobody hears the reply, nobody waits for it.
         calls.add(pending.calls());
@@ -145,6 +167,38 @@ where
         let _ = replies.close().await;
     }
     is_broken
+}
+
+/// What comes of a client, or for it without its asking.
+enum Input {
+    Frame(Option<Frame>),
+    Notification(Charged),
+}
+
+/// Which of the two is taken first.
+#[derive(Clone, Copy)]
+enum Turn {
+    Frame,
+    Notification,
+}
+
+impl Turn {
+    fn other(self) -> Self {
+        match self {
+            Self::Frame => Self::Notification,
+            Self::Notification => Self::Frame,
+        }
+    }
+}
+
+impl Input {
+    /// Returns whose turn it is behind this.
+    fn behind(&self) -> Turn {
+        match self {
+            Self::Frame(_) => Turn::Notification,
+            Self::Notification(_) => Turn::Frame,
+        }
+    }
 }
 
 /// How far a conversation's stream is read.
@@ -174,9 +228,18 @@ async fn settle(pending: Pending) -> (Reply, usize) {
     (pending.reply().await, calls)
 }
 
+/// What a frame to be sent is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Reply,
+    Notification,
+}
+
 /// Replies and notifications that wait to be sent.
 struct Outbound {
-    queue: VecDeque<Charged>,
+    queue: VecDeque<(Charged, Kind)>,
+    /// Notifications among them, and their bytes.
+    notifications: (usize, usize),
     is_flushed: bool,
     /// True where a reply may be among what is not flushed.
     has_replies: bool,
@@ -185,8 +248,8 @@ struct Outbound {
 
 impl Default for Outbound {
     fn default() -> Self {
-        let queue = VecDeque::new();
-        Self { queue, is_flushed: true, has_replies: false, is_closed: false }
+        let (queue, notifications) = Default::default();
+        Self { queue, notifications, is_flushed: true, has_replies: false, is_closed: false }
     }
 }
 
@@ -196,19 +259,21 @@ impl Outbound {
         Self { is_closed: true, ..Self::default() }
     }
 
-    /// True where a client that reads has little to take.
-    fn is_short(&self) -> bool {
-        let bytes = self.queue.iter().map(|frame| frame.json.len()).sum::<usize>();
-        self.queue.len() < SHORT.0 && bytes < SHORT.1
+    /// True where a client has as many to take as wait for it. Replies in front of them do not count:
+    /// a client that calls faster than it reads would never be told.
+    fn has_enough_notifications(&self) -> bool {
+        self.notifications.0 >= ENOUGH.0 || self.notifications.1 >= ENOUGH.1
     }
 
-    fn push_reply(&mut self, reply: Charged) {
-        self.push(reply);
-        self.has_replies = true;
-    }
-
-    fn push(&mut self, frame: Charged) {
-        self.queue.push_back(frame);
+    fn push(&mut self, frame: Charged, kind: Kind) {
+        match kind {
+            Kind::Reply => self.has_replies = true,
+            Kind::Notification => {
+                self.notifications.0 += 1;
+                self.notifications.1 += frame.json.len();
+            }
+        }
+        self.queue.push_back((frame, kind));
         self.is_flushed = false;
     }
 
@@ -220,7 +285,11 @@ impl Outbound {
     ) -> Poll<Result<(), S::Error>> {
         while !self.queue.is_empty() {
             ready!(replies.as_mut().poll_ready(context))?;
-            if let Some(Charged { json, charge }) = self.queue.pop_front() {
+            if let Some((Charged { json, charge }, kind)) = self.queue.pop_front() {
+                if kind == Kind::Notification {
+                    self.notifications.0 -= 1;
+                    self.notifications.1 -= json.len();
+                }
                 replies.as_mut().start_send(json)?;
                 drop(charge);
             }
@@ -228,5 +297,47 @@ impl Outbound {
         ready!(replies.poll_flush(context))?;
         (self.is_flushed, self.has_replies) = (true, false);
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio_util::codec::FramedRead;
+
+    use super::super::framing::{FrameCodec, Framing};
+    use super::super::testing::{change, server_in};
+    use super::*;
+
+    /// So many calls that are answered at once that there is always one to be read.
+    #[tokio::test]
+    async fn one_that_calls_without_a_pause_is_told_all_the_same() {
+        const CALLS: usize = 20_000;
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let server = server_in(home.path());
+        change(&server, 1).await;
+        let since = format!("{}.0.0", server.store.feed_id().as_str());
+        let call = |id: usize, method: &str, params: serde_json::Value| {
+            let call =
+                serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+            format!("{call}\n")
+        };
+        let mut lines = call(0, "events.subscribe", serde_json::json!({"since": since}));
+        lines.extend((1..=CALLS).map(|id| call(id, "system.ping", serde_json::json!({}))));
+        let (mut client, stream) = tokio::io::duplex(lines.len());
+        client.write_all(lines.as_bytes()).await.expect("there is room");
+        drop(client);
+        let frames = FramedRead::new(stream, FrameCodec::new(Framing::Lines))
+            .map(|frame| frame.expect("a frame"));
+        let mut sent: Vec<String> = Vec::new();
+        let publishing = super::super::feed::publish(&server);
+        tokio::select! {
+            () = publishing => panic!("publishing ended"),
+            _ = converse(&server, frames, &mut sent, std::future::pending()) => {}
+        }
+        let is_event = |json: &&String| json.contains("events.event");
+        assert_eq!(sent.iter().filter(is_event).count(), 1);
+        assert_eq!(sent.len(), CALLS + 2, "and every call is answered");
+        server.store.close().await.expect("the store closes");
     }
 }

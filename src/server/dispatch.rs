@@ -8,7 +8,7 @@ use jsonrpsee_types::ErrorObjectOwned;
 
 use super::Server;
 use super::allowance::{Allowance, Charge};
-use super::feed::{self, Follower, Subscriptions};
+use super::feed::{self, Place, Subscriptions};
 use super::folders;
 use super::methods::{
     Awaited, FoldersJob, Follow, ReadJob, SearchJob, SeenJob, Work, WriteJob, encode,
@@ -42,7 +42,7 @@ enum Outcome {
     Refused(ErrorObjectOwned),
     Read(Read),
     Awaited(Awaited, Arc<Server>),
-    Follow(Read, Follower),
+    Follow(Read, Place),
     Write(PendingWrite<Charged>),
 }
 
@@ -93,8 +93,9 @@ pub struct Peer {
 
 impl Peer {
     /// Returns what a connection has on which calls and notifications go on and on.
-    pub fn of_conversation() -> Self {
-        Self { allowance: Allowance::of_connection(), subscriptions: Some(Arc::default()) }
+    pub(super) fn of_conversation(subscriptions: &Arc<Subscriptions>) -> Self {
+        let subscriptions = Some(Arc::clone(subscriptions));
+        Self { allowance: Allowance::of_connection(), subscriptions }
     }
 
     /// Returns what a request has that gets one answer.
@@ -108,15 +109,15 @@ impl Peer {
 pub struct Reply {
     /// The reply.
     pub json: Option<Charged>,
-    /// The subscriptions, which begin behind the reply.
-    pub(super) followers: Vec<Follower>,
+    /// The places of the subscriptions, which begin behind the reply.
+    pub(super) places: Vec<Place>,
 }
 
 /// Who is asking, and what the results are charged to: the connection or one batch of it.
 struct Caller<'a> {
     server: &'a Arc<Server>,
     allowance: &'a Arc<Allowance>,
-    subscriptions: Option<&'a Arc<Subscriptions>>,
+    peer: &'a Peer,
 }
 
 /// Reads a frame and queues its work.
@@ -124,16 +125,15 @@ struct Caller<'a> {
 /// When this returns, the frame's writes have their place in the order. Dropping what it returns
 /// loses the reply, never a write.
 pub async fn accept(server: &Arc<Server>, frame: &[u8], peer: &Peer) -> Pending {
-    let Peer { allowance, subscriptions } = peer;
-    let subscriptions = subscriptions.as_ref();
+    let allowance = &peer.allowance;
     match parse(frame) {
         Incoming::Single(entry) => {
-            let caller = Caller { server, allowance, subscriptions };
+            let caller = Caller { server, allowance, peer };
             Pending::Single(caller.accept(entry).await)
         }
         Incoming::Batch(entries) => {
             let batch = allowance.of_batch();
-            let caller = Caller { server, allowance: &batch, subscriptions };
+            let caller = Caller { server, allowance: &batch, peer };
             let mut calls = Vec::with_capacity(entries.len());
             for entry in entries {
                 calls.push(caller.accept(entry).await);
@@ -200,18 +200,21 @@ impl Caller<'_> {
     }
 
     async fn follow(&self, follow: Follow) -> Result<Outcome> {
-        let Some(subscriptions) = self.subscriptions else { return Ok(cannot_follow()) };
+        let Peer { allowance, subscriptions: Some(subscriptions) } = self.peer else {
+            return Ok(cannot_follow());
+        };
         let Follow { filter, start } = follow;
-        let place = subscriptions.open()?;
-        let seq = start.seq();
-        let answer = feed::subscribed(self.server, place.name.clone(), start);
-        let follower = Follower::new(self.server, place, filter, seq);
+        let place = subscriptions.open(|name| {
+            // What it sends is never a batch's.
+            feed::follow(self.server, allowance, name, filter, start.seq())
+        })?;
+        let answer = feed::subscribed(self.server, place.name().to_owned(), start);
         let read = Read::queue(self.server, self.allowance, Unread::Short(answer)).await?;
-        Ok(Outcome::Follow(read, follower))
+        Ok(Outcome::Follow(read, place))
     }
 
     fn unfollow(&self, name: &str) -> Result<Outcome> {
-        let Some(subscriptions) = self.subscriptions else { return Ok(cannot_follow()) };
+        let Some(subscriptions) = &self.peer.subscriptions else { return Ok(cannot_follow()) };
         let unsubscribed = subscriptions.close(name);
         encode(&Unsubscribed { unsubscribed }).map(|json| Outcome::Done(Ok(json)))
     }
@@ -293,7 +296,7 @@ impl Pending {
                 let mut replies = Vec::with_capacity(calls.len());
                 for reply in join_all(calls.into_iter().map(PendingCall::reply)).await {
                     replies.extend(reply.json);
-                    whole.followers.extend(reply.followers);
+                    whole.places.extend(reply.places);
                 }
                 whole.json = (!replies.is_empty()).then(|| Charged::batch(replies, &allowance));
                 whole
@@ -381,7 +384,7 @@ impl Read {
 impl PendingCall {
     async fn reply(self) -> Reply {
         let Self { id, outcome, allowance } = self;
-        let mut followers = Vec::new();
+        let mut places = Vec::new();
         let result = match outcome {
             Outcome::Refused(error) => Err(error),
             Outcome::Done(result) => result
@@ -391,9 +394,9 @@ impl PendingCall {
             Outcome::Awaited(awaited, server) => awaited_result(awaited, &server, &allowance)
                 .await
                 .map_err(|error| from_error(&error)),
-            Outcome::Follow(read, follower) => {
+            Outcome::Follow(read, place) => {
                 let result = read.result().await.map_err(|error| from_error(&error));
-                followers.extend(result.is_ok().then_some(follower));
+                places.extend(result.is_ok().then_some(place));
                 result
             }
             // The error's object is made even for a notification: that logs what failed.
@@ -405,7 +408,7 @@ impl PendingCall {
             Ok(Charged { json, .. }) => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{json}}}"#),
             Err(error) => error_reply(&id, error),
         };
-        Reply { json: Some(Charged::new(json, &allowance)), followers }
+        Reply { json: Some(Charged::new(json, &allowance)), places }
     }
 }
 

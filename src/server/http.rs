@@ -284,27 +284,12 @@ fn empty(status: StatusCode) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EngineKind;
-    use crate::paths::Paths;
-    use crate::search::Search;
-    use crate::server::methods::Methods;
-    use crate::store::{Store, StoreOptions};
+    use crate::server::testing::server_in;
 
     #[tokio::test]
     async fn half_a_head_is_not_waited_for_for_ever() {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let store = Store::open(&StoreOptions {
-            database: home.path().join("ide.db"),
-            backups: home.path().join("backups"),
-            engine: EngineKind::Turso,
-            readers: 1,
-            has_feed: true,
-        })
-        .expect("the store opens");
-        let socket = home.path().join("aetherd.sock");
-        let paths = Paths { home: home.path().to_owned(), socket };
-        let search = Search::turned_off();
-        let server = Server::new(Arc::new(store), search, paths, Methods::standard());
+        let server = server_in(home.path());
         let (client, stream) = Stream::pair().expect("a pair");
         let half = Bytes::from_static(b"POST / HTTP/1.1\r\nHost: a\r\n");
         let hang_up = Arc::new(HangUp::of(&stream).expect("a handle"));

@@ -10,6 +10,8 @@ pub mod framing;
 mod http;
 pub mod methods;
 pub mod request;
+#[cfg(test)]
+mod testing;
 mod websocket;
 pub mod wire_error;
 

@@ -9,128 +9,176 @@ use futures_util::stream::unfold;
 use tokio::sync::watch;
 
 use super::super::Server;
+use super::super::allowance::Allowance;
+use super::super::dispatch::Charged;
 use super::super::wire_error::from_error;
-use super::subscriptions::Place;
-use super::tail::{Behind, Following, Published, Tail};
+use super::tail::{Following, Next, Tail, json};
 use crate::api::events::{ENDED_NOTIFICATION, EVENT_NOTIFICATION, EventFilter};
 use crate::error::{Error, Result};
 use crate::model::Seq;
 use crate::store::feed::{self, Room};
 
-/// Events that are taken at once.
-const TAKE: usize = 64;
 /// What one who fell out of the tail reads at once.
 const READ: Room = Room { events: 64, bytes: 256 * 1024 };
 
-/// The notifications of a subscription. Dropping it ends that.
-pub(in super::super) type Notifications = Pin<Box<dyn Stream<Item = String> + Send>>;
+/// The notifications of a subscription, made as they are taken.
+pub(in super::super) type Notifications = Pin<Box<dyn Stream<Item = Notification> + Send>>;
+
+/// One of them.
+pub(in super::super) struct Notification {
+    pub(super) json: Charged,
+    /// True for the one that ends the subscription.
+    pub(super) is_last: bool,
+}
 
 /// A subscription.
-pub(in super::super) struct Follower {
+struct Follower {
     server: Arc<Server>,
-    place: Place,
+    allowance: Arc<Allowance>,
+    name: String,
     filter: Arc<EventFilter>,
     /// How far it has taken.
     seq: Seq,
-    taken: VecDeque<Arc<Published>>,
+    /// What was read at once and is not sent yet.
+    taken: VecDeque<Charged>,
     published: watch::Receiver<Seq>,
     _following: Following,
 }
 
+/// Follows the feed behind a change, for a client whose connection is charged for what it holds.
+pub(in super::super) fn follow(
+    server: &Arc<Server>,
+    allowance: &Arc<Allowance>,
+    name: &str,
+    filter: EventFilter,
+    seq: Seq,
+) -> Notifications {
+    let follower = Follower {
+        server: Arc::clone(server),
+        allowance: Arc::clone(allowance),
+        name: name.to_owned(),
+        filter: Arc::new(filter),
+        seq,
+        taken: VecDeque::new(),
+        published: server.tail.published(),
+        _following: Tail::follow(server),
+    };
+    Box::pin(unfold(follower, |mut follower| async {
+        let notification = match follower.next().await {
+            Ok(json) => Notification { json, is_last: false },
+            Err(error) => Notification { json: follower.ended(&error), is_last: true },
+        };
+        Some((notification, follower))
+    }))
+}
+
 impl Follower {
-    /// Starts a subscription behind a change.
-    pub(in super::super) fn new(
-        server: &Arc<Server>,
-        place: Place,
-        filter: EventFilter,
-        seq: Seq,
-    ) -> Self {
-        Self {
-            server: Arc::clone(server),
-            place,
-            filter: Arc::new(filter),
-            seq,
-            taken: VecDeque::new(),
-            published: server.tail.published(),
-            _following: Tail::follow(server),
-        }
-    }
-
-    /// Returns its notifications, which are made as they are taken.
-    pub(in super::super) fn notifications(self) -> Notifications {
-        Box::pin(unfold(Some(self), |follower| async {
-            let mut follower = follower?;
-            match follower.next().await? {
-                Ok(event) => Some((follower.event(&event), Some(follower))),
-                Err(error) => Some((follower.ended(&error), None)),
-            }
-        }))
-    }
-
-    /// Waits for the next event; `None` once the client ended the subscription.
-    async fn next(&mut self) -> Option<Result<Arc<Published>>> {
+    /// Waits for the next event.
+    async fn next(&mut self) -> Result<Charged> {
         loop {
-            // Ended, or all of its connection is gone.
-            if !matches!(
-                self.place.ended.try_recv(),
-                Err(tokio::sync::oneshot::error::TryRecvError::Empty)
-            ) {
-                return None;
-            }
             if let Some(event) = self.taken.pop_front() {
-                return Some(Ok(event));
+                return Ok(self.event(&event.json));
             }
             self.published.borrow_and_update();
-            match self.server.tail.behind(self.seq, TAKE) {
-                Behind::Events(events) => {
-                    self.seq = events.last().map_or(self.seq, |event| event.seq);
-                    self.taken
-                        .extend(events.into_iter().filter(|event| event.matches(&self.filter)));
+            match self.server.tail.next(self.seq, &self.filter) {
+                Next::Event(event) => {
+                    self.seq = event.seq;
+                    return Ok(self.event(&event.json));
                 }
-                Behind::Nothing => {
-                    tokio::select! {
-                        biased;
-                        _ = &mut self.place.ended => return None,
-                        changed = self.published.changed() => changed.ok()?,
-                    }
+                Next::Nothing(seq) => {
+                    self.seq = seq;
+                    // The tail lives as long as the server.
+                    let _ = self.published.changed().await;
                 }
-                Behind::OutOfReach => {
-                    if let Err(error) = self.read().await {
-                        return Some(Err(error));
-                    }
-                }
+                Next::OutOfReach => self.read().await?,
             }
         }
     }
 
-    /// Takes from the database what the tail no longer has.
+    /// Takes from the database what the tail no longer has, once the connection has room for it.
     async fn read(&mut self) -> Result<()> {
-        let (feed_id, filter, after) =
-            (self.server.store.feed_id().clone(), Arc::clone(&self.filter), self.seq);
-        let batch = self
-            .server
-            .store
-            .read(move |tx| feed::read(tx, &feed_id, after, &filter, READ))
-            .await?;
-        self.seq = batch.last_seq;
-        for event in batch.events {
-            self.taken.push_back(Arc::new(Published::of(event)?));
+        let (feed_id, after) = (self.server.store.feed_id().clone(), self.seq);
+        loop {
+            self.allowance.room().await;
+            let (feed_id, filter) = (feed_id.clone(), Arc::clone(&self.filter));
+            let allowance = Arc::clone(&self.allowance);
+            let read = self.server.store.read(move |tx| {
+                // Others of its connection may have taken the room meanwhile.
+                if allowance.must_wait() {
+                    return Ok(None);
+                }
+                let batch = feed::read(tx, &feed_id, after, &filter, READ)?;
+                let events = batch.events.iter().map(json);
+                let charged = events.map(|json| Ok(Charged::new(json?, &allowance)));
+                Ok(Some((charged.collect::<Result<_>>()?, batch.last_seq)))
+            });
+            if let Some((taken, last_seq)) = read.await? {
+                (self.taken, self.seq) = (taken, last_seq);
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    fn event(&self, event: &Published) -> String {
-        format!(
-            r#"{{"jsonrpc":"2.0","method":"{EVENT_NOTIFICATION}","params":{{"subscription":"{}","event":{}}}}}"#,
-            self.place.name, event.json
-        )
+    fn event(&self, event: &str) -> Charged {
+        let Self { name, .. } = self;
+        self.charged(format!(
+            r#"{{"jsonrpc":"2.0","method":"{EVENT_NOTIFICATION}","params":{{"subscription":"{name}","event":{event}}}}}"#
+        ))
     }
 
-    fn ended(&self, error: &Error) -> String {
+    fn ended(&self, error: &Error) -> Charged {
+        let Self { name, .. } = self;
         let error = serde_json::to_string(&from_error(error)).expect("an error object is JSON");
-        format!(
-            r#"{{"jsonrpc":"2.0","method":"{ENDED_NOTIFICATION}","params":{{"subscription":"{}","error":{error}}}}}"#,
-            self.place.name
-        )
+        self.charged(format!(
+            r#"{{"jsonrpc":"2.0","method":"{ENDED_NOTIFICATION}","params":{{"subscription":"{name}","error":{error}}}}}"#
+        ))
+    }
+
+    fn charged(&self, json: String) -> Charged {
+        Charged::new(json, &self.allowance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::super::super::testing::{change, server_in};
+    use super::*;
+    use crate::model::limits::MAX_OUTBOUND_BYTES;
+
+    #[tokio::test]
+    async fn what_is_taken_at_once_counts_for_the_connection_and_waits_for_its_room() {
+        const BYTES: usize = 50 * 1024;
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let server = server_in(home.path());
+        for bytes in [BYTES; 12].into_iter().chain([READ.bytes * 4]) {
+            change(&server, bytes).await;
+        }
+        server.tail.restart(*server.store.committed().borrow());
+        let allowance = Allowance::of_connection();
+        let mut notifications = follow(&server, &allowance, "1", EventFilter::default(), 0);
+        let full = allowance.charge(MAX_OUTBOUND_BYTES);
+        assert!(notifications.next().now_or_never().is_none(), "there is no room");
+        drop(full);
+        let mut seqs = Vec::new();
+        for seq in 1..=13 {
+            let notification = notifications.next().await.expect("an event");
+            assert!(notification.json.json.contains(&format!(r#""seq":{seq},"#)));
+            let taken = allowance.held() - notification.json.json.len();
+            // The record is the newest: each event has it whole, and is larger than what is read.
+            assert_eq!(taken, 0, "an event that is larger is taken alone");
+            seqs.push(seq);
+        }
+        assert_eq!((seqs.len(), allowance.held()), (13, 0));
+        change(&server, BYTES).await;
+        server.tail.restart(14);
+        let mut notifications = follow(&server, &allowance, "1", EventFilter::default(), 0);
+        let first = notifications.next().await.expect("an event");
+        let taken = allowance.held() - first.json.json.len();
+        assert!((BYTES..=READ.bytes).contains(&taken), "{taken} bytes wait for their turn");
+        drop((first, notifications));
+        assert_eq!(allowance.held(), 0);
+        server.store.close().await.expect("the store closes");
     }
 }

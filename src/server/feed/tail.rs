@@ -1,8 +1,11 @@
 //! The newest events, read from the database once for all who follow.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::super::Server;
@@ -17,6 +20,8 @@ const MAX_EVENTS: usize = 1024;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// What is read at once.
 const READ: Room = Room { events: 256, bytes: 1024 * 1024 };
+/// How long publishing rests behind a panic: one that comes again and again must not fill the log.
+const PAUSE_BEHIND_A_PANIC: Duration = Duration::from_secs(1);
 
 /// An event as it is sent.
 #[derive(Debug)]
@@ -28,10 +33,15 @@ pub(super) struct Published {
     pub(super) json: String,
 }
 
+/// Returns an event's JSON.
+pub(super) fn json(event: &Event) -> Result<String> {
+    serde_json::to_string(event)
+        .map_err(|error| Error::Internal(format!("an event is not JSON: {error}")))
+}
+
 impl Published {
-    pub(super) fn of(event: Event) -> Result<Self> {
-        let json = serde_json::to_string(&event)
-            .map_err(|error| Error::Internal(format!("an event is not JSON: {error}")))?;
+    fn of(event: Event) -> Result<Self> {
+        let json = json(&event)?;
         let Event { seq, topic, session_id, project_id, .. } = event;
         Ok(Self { seq, topic, session_id, project_id, json })
     }
@@ -41,12 +51,13 @@ impl Published {
     }
 }
 
-/// What the tail has behind a place.
-pub(super) enum Behind {
-    /// These, in order, and no gap in front of them.
-    Events(Vec<Arc<Published>>),
-    /// Nothing yet.
-    Nothing,
+/// What the tail has behind a place, for a filter.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The first event that matches.
+    Event(Arc<Published>),
+    /// None up to this change, and none behind it yet.
+    Nothing(Seq),
     /// What follows there is in the database alone.
     OutOfReach,
 }
@@ -87,23 +98,22 @@ impl Tail {
         self.published.subscribe()
     }
 
-    /// Returns what follows a place, as many as asked for at most.
-    pub(super) fn behind(&self, seq: Seq, limit: usize) -> Behind {
+    /// Returns the first event behind a place that matches.
+    pub(super) fn next(&self, seq: Seq, filter: &EventFilter) -> Next {
         let events = self.events.lock().expect("no holder of the lock panics");
         if seq >= events.last {
-            return Behind::Nothing;
+            return Next::Nothing(seq);
         }
-        match events.kept.front().map(|event| seq + 1 - event.seq) {
-            Some(at) if at >= 0 => {
-                let at = usize::try_from(at).unwrap_or(usize::MAX);
-                Behind::Events(events.kept.iter().skip(at).take(limit).cloned().collect())
-            }
-            _ => Behind::OutOfReach,
+        let at = events.kept.front().map(|event| usize::try_from(seq + 1 - event.seq));
+        let Some(Ok(at)) = at else { return Next::OutOfReach };
+        match events.kept.iter().skip(at).find(|event| event.matches(filter)) {
+            Some(event) => Next::Event(Arc::clone(event)),
+            None => Next::Nothing(events.last),
         }
     }
 
     /// Starts anew behind a change, with no event.
-    fn restart(&self, last: Seq) {
+    pub(super) fn restart(&self, last: Seq) {
         *self.events.lock().expect("no holder of the lock panics") =
             Events { last, ..Events::default() };
         self.published.send_replace(last);
@@ -162,23 +172,36 @@ impl Drop for Following {
 pub(in super::super) async fn publish(server: &Server) {
     tokio::select! {
         () = server.stopping() => {}
-        () = publish_for_ever(server) => {}
+        () = publish_by(server, read) => {}
     }
 }
 
-async fn publish_for_ever(server: &Server) {
+/// Publishes what is read, and begins anew behind a panic: those who follow read for themselves what
+/// it did not come to.
+async fn publish_by(server: &Server, read: impl AsyncFn(&Server, Seq) -> Result<Seq>) {
+    while AssertUnwindSafe(publish_on(server, &read)).catch_unwind().await.is_err() {
+        tracing::error!("publishing the change feed panicked; it begins anew");
+        tokio::time::sleep(PAUSE_BEHIND_A_PANIC).await;
+    }
+}
+
+/// Returns where nothing more is written.
+async fn publish_on(server: &Server, read: &impl AsyncFn(&Server, Seq) -> Result<Seq>) {
     let tail = &server.tail;
     let mut committed = server.store.committed();
     let mut followers = tail.followers.subscribe();
-    // Neither sender ends before the server does.
+    // This sender does not end before the server does; that of what is committed ends with the writer.
     while followers.wait_for(|count| *count > 0).await.is_ok() {
         let mut last = *committed.borrow_and_update();
         tail.restart(last);
         while *followers.borrow_and_update() > 0 {
             if *committed.borrow_and_update() == last {
-                tokio::select! {
-                    _ = committed.changed() => {}
-                    _ = followers.changed() => {}
+                let is_over = tokio::select! {
+                    committed = committed.changed() => committed.is_err(),
+                    followers = followers.changed() => followers.is_err(),
+                };
+                if is_over {
+                    return;
                 }
                 continue;
             }
@@ -205,4 +228,128 @@ async fn read(server: &Server, after: Seq) -> Result<Seq> {
         .await?;
     server.tail.push(batch.events)?;
     Ok(batch.last_seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures_util::StreamExt;
+
+    use super::super::super::allowance::Allowance;
+    use super::super::super::testing::{change, server_in, server_with};
+    use super::super::follow;
+    use super::*;
+    use crate::model::{FeedCursor, FeedId, Json};
+
+    fn event(seq: Seq, topic: Topic, bytes: usize) -> Event {
+        Event {
+            cursor: FeedCursor { feed: FeedId::generate(), seq, at: 1 },
+            seq,
+            changed_at: 1,
+            topic,
+            entity_id: "e".to_owned(),
+            session_id: None,
+            project_id: None,
+            data: Json::of(&"d".repeat(bytes)).ok(),
+            unreadable: false,
+        }
+    }
+
+    fn events(seqs: std::ops::RangeInclusive<Seq>, bytes: usize) -> Vec<Event> {
+        seqs.map(|seq| event(seq, Topic::MessageAppended, bytes)).collect()
+    }
+
+    /// What is behind a place: `=5` is event 5, `-5` nothing up to 5, `?` out of reach.
+    fn behind(tail: &Tail, seq: Seq, topics: &[&str]) -> String {
+        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let filter = EventFilter { topics: Some(topics), ..EventFilter::default() };
+        match tail.next(seq, &filter) {
+            Next::Event(event) => format!("={}", event.seq),
+            Next::Nothing(seq) => format!("-{seq}"),
+            Next::OutOfReach => "?".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_tail_knows_what_it_has_and_what_it_has_not() {
+        let tail = Tail::new();
+        let all = |seq| behind(&tail, seq, &[""]);
+        assert_eq!([all(0), all(7)], ["-0", "-7"]);
+        tail.restart(5);
+        assert_eq!([all(4), all(5), all(6)], ["?", "-5", "-6"]);
+        tail.push(events(6..=7, 1)).expect("events");
+        tail.push(vec![event(8, Topic::SettingChanged, 1)]).expect("events");
+        assert_eq!([all(4), all(5), all(7), all(8)], ["?", "=6", "=8", "-8"]);
+        for (seq, found) in [(4, "?"), (5, "=8"), (7, "=8"), (8, "-8")] {
+            assert_eq!(behind(&tail, seq, &["settings"]), found);
+        }
+        assert_eq!(behind(&tail, 5, &["session", "project"]), "-8", "it need not look again");
+        // What is gone is shown to nobody who comes late.
+        tail.push(vec![event(9, Topic::SettingDeleted, 1)]).expect("events");
+        assert_eq!([all(7), all(8), all(9)], ["?", "=9", "-9"]);
+        assert_eq!(*tail.published().borrow(), 9);
+    }
+
+    #[test]
+    fn the_tail_is_bounded_and_has_its_newest_event() {
+        let tail = Tail::new();
+        let last = MAX_EVENTS as Seq;
+        tail.push(events(1..=last, 1)).expect("events");
+        assert_eq!(behind(&tail, 0, &[""]), "=1");
+        tail.push(events(last + 1..=last + 1, 1)).expect("one past it");
+        assert_eq!([behind(&tail, 0, &[""]), behind(&tail, 1, &[""])], ["?", "=2"]);
+        let around = json(&event(1, Topic::MessageAppended, 0)).expect("JSON").len();
+        let half = MAX_BYTES / 2 - around;
+        for (more, first) in [(0, "=1"), (1, "?")] {
+            let tail = Tail::new();
+            tail.push(events(1..=1, half)).expect("an event");
+            tail.push(events(2..=2, half + more)).expect("an event");
+            assert_eq!([&behind(&tail, 0, &[""]), &behind(&tail, 1, &[""])], [first, "=2"]);
+        }
+        let tail = Tail::new();
+        tail.push(events(1..=2, MAX_BYTES)).expect("events");
+        assert_eq!([behind(&tail, 0, &[""]), behind(&tail, 1, &[""])], ["?", "=2"]);
+    }
+
+    /// Takes an event of one who follows from the front, while this publishes.
+    async fn first_event(server: &Arc<Server>, publishing: impl Future<Output = ()>) -> String {
+        let allowance = Allowance::of_connection();
+        let mut notifications = follow(server, &allowance, "1", EventFilter::default(), 0);
+        tokio::select! {
+            () = publishing => panic!("publishing ended"),
+            notification = notifications.next() => notification.expect("one").json.json,
+        }
+    }
+
+    #[tokio::test]
+    async fn publishing_begins_anew_behind_a_panic() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let server = server_in(home.path());
+        let panics = AtomicBool::new(true);
+        let publishing = publish_by(&server, async |server: &Server, seq| {
+            assert!(!panics.swap(false, Ordering::Relaxed), "a panic that is meant");
+            read(server, seq).await
+        });
+        let publishing = async {
+            tokio::join!(publishing, async {
+                // It follows by now, and has begun.
+                tokio::task::yield_now().await;
+                change(&server, 1).await;
+            });
+        };
+        let event = first_event(&server, publishing).await;
+        assert!(event.contains(r#""seq":1,"#), "{event}");
+        assert!(!panics.load(Ordering::Relaxed), "it has panicked");
+        server.store.close().await.expect("the store closes");
+    }
+
+    #[tokio::test]
+    async fn publishing_ends_where_nothing_is_written() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let server = server_with(home.path(), false);
+        let _following = Tail::follow(&server);
+        publish_by(&server, read).await;
+        server.store.close().await.expect("the store closes");
+    }
 }
