@@ -323,7 +323,7 @@ fn a_subscriber_gets_what_was_and_then_what_comes() {
         assert_eq!(page["events"].as_array().expect("events").len(), rest.min(2));
         assert_eq!(page["has_more"], rest > 2);
     }
-    // An end that is asked for is one: nothing comes behind its answer.
+    // An end that is asked for is one.
     let name = subscribed["subscription"].clone();
     let ended = all.call("events.unsubscribe", json!({"subscription": name}));
     assert_eq!(ended, json!({"unsubscribed": true}));

@@ -13,6 +13,7 @@ mod edits;
 mod feed;
 mod feed_cursors;
 mod feed_ends;
+mod feed_wire;
 mod files;
 mod foreign;
 mod forks;

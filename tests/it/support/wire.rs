@@ -42,6 +42,9 @@ impl LineClient {
     pub(crate) fn try_receive(&mut self) -> Option<Value> {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("the daemon is there and sends nothing")
+            }
             Ok(0) | Err(_) => None,
             // A daemon that was killed may leave half a line.
             Ok(_) if !line.ends_with('\n') => None,
