@@ -209,11 +209,11 @@ method! {
     ///
     /// What is written here is what a subscription gets, for a client that asks again and again.
     /// The cursor moves on also past changes that do not match. One that is older than the feed
-    /// keeps, or of another database, is `expired`.
+    /// keeps, of another database, or behind the backup that was put in its place, is `expired`.
     Since = "events.since", Read, SinceParams => EventPage,
     errors: [Expired],
     example: r#"{"topics": ["message"], "session_id": "ses-1", "wait_ms": 0}"# => r#"{
-        "events": [], "cursor": "5f0c1d0e9a5b4c7d8e2f3a4b5c6d7e8f.17", "has_more": false
+        "events": [], "cursor": "5f0c1d0e9a5b4c7d8e2f3a4b5c6d7e8f.17.1764000000000", "has_more": false
     }"#,
 }
 
@@ -228,7 +228,7 @@ method! {
     Subscribe = "events.subscribe", Read, SubscribeParams => Subscribed,
     errors: [Expired, InvalidRequest],
     example: r#"{"topics": ["message", "session.updated"], "session_id": "ses-1"}"# => r#"{
-        "subscription": "1", "cursor": "5f0c1d0e9a5b4c7d8e2f3a4b5c6d7e8f.17"
+        "subscription": "1", "cursor": "5f0c1d0e9a5b4c7d8e2f3a4b5c6d7e8f.17.1764000000000"
     }"#,
 }
 

@@ -137,13 +137,18 @@ pub struct FeedCursor {
     pub feed: FeedId,
     /// The change behind which it is; 0 is in front of the first.
     pub seq: Seq,
+    /// When that change was made; 0 in front of the first. A database that was put back to an older
+    /// state, and was written to since, has another change of this number.
+    pub at: Millis,
 }
 
 impl FeedCursor {
     /// Returns the cursor of a text; `None` where it was never one.
     fn parse(text: &str) -> Option<Self> {
-        let (feed, seq) = text.split_once('.')?;
-        let cursor = Self { feed: FeedId::parse(feed)?, seq: seq.parse().ok()? };
+        let (feed, place) = text.split_once('.')?;
+        let (seq, at) = place.split_once('.')?;
+        let feed = FeedId::parse(feed)?;
+        let cursor = Self { feed, seq: seq.parse().ok()?, at: at.parse().ok()? };
         // There is one way to write it: no signs, no zeros in front.
         (cursor.seq >= 0 && cursor.to_string() == text).then_some(cursor)
     }
@@ -151,7 +156,7 @@ impl FeedCursor {
 
 impl fmt::Display for FeedCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.feed.0, self.seq)
+        write!(f, "{}.{}.{}", self.feed.0, self.seq, self.at)
     }
 }
 
@@ -200,15 +205,18 @@ mod tests {
     #[test]
     fn a_cursor_is_written_in_one_way() {
         let feed = "0123456789abcdef".repeat(2);
-        for seq in ["0", "7", "9223372036854775807"] {
-            let text = format!("{feed}.{seq}");
+        for place in ["0.0", "7.1764000000000", "1.-5", "9223372036854775807.9223372036854775807"] {
+            let text = format!("{feed}.{place}");
             assert_eq!(FeedCursor::parse(&text).expect("a cursor").to_string(), text);
         }
-        for seq in ["", "-1", "+1", "01", "9223372036854775808", "1.", "x", "1 "] {
-            assert_eq!(FeedCursor::parse(&format!("{feed}.{seq}")), None, "{seq}");
+        for number in ["", "+1", "01", "9223372036854775808", "1.", "x", "1 "] {
+            for place in [number.to_owned(), format!("{number}.1"), format!("1.{number}")] {
+                assert_eq!(FeedCursor::parse(&format!("{feed}.{place}")), None, "{place}");
+            }
         }
+        assert_eq!(FeedCursor::parse(&format!("{feed}.-1.1")), None);
         for feed in ["", &feed[1..], &feed.to_uppercase(), &feed.replace('a', "g")] {
-            assert_eq!(FeedCursor::parse(&format!("{feed}.1")), None, "{feed}");
+            assert_eq!(FeedCursor::parse(&format!("{feed}.1.1")), None, "{feed}");
         }
     }
 }

@@ -12,9 +12,8 @@ use super::indexer::{
 };
 use super::shared::Phase;
 use crate::error::{Error, Result};
-use crate::model::FeedCursor;
 use crate::store::searchable::{self, MAX_PAGE_BYTES, SearchableMessage, SearchableSession};
-use crate::store::{ReadTx, changes, status};
+use crate::store::{ReadTx, changes, feed, status};
 
 /// Sessions read at one time.
 const MAX_PAGE_SESSIONS: usize = 256;
@@ -38,14 +37,13 @@ pub(super) async fn build(
     folder: &Path,
 ) -> Result<(OpenIndex, IndexedTo), Trouble> {
     let begun = std::time::Instant::now();
-    let feed = indexer.store.feed_id().clone();
+    let feed_id = indexer.store.feed_id().clone();
     let (indexed_to, total) = read(indexer, move |tx| {
         let last = changes::bounds(tx)?.last;
-        let change = changes::after(tx, last - 1, 1)?.pop();
-        let cursor = FeedCursor { feed, seq: last };
+        let cursor = feed::cursor(tx, &feed_id, last)?;
         let counts = status::counts(tx)?;
         let total = u64::try_from(counts.sessions + counts.messages).unwrap_or(0);
-        Ok((IndexedTo::new(cursor, change.map(|change| change.at)), total))
+        Ok((IndexedTo::new(cursor), total))
     })
     .await?;
     indexer.shared.enter(Phase::Building(0, total));

@@ -12,7 +12,7 @@ use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Ta
 use super::directory::IndexFolder;
 use super::schema::{Fields, INDEX_VERSION, schema, tokenizers};
 use crate::error::{Error, Result};
-use crate::model::{FeedCursor, Millis};
+use crate::model::FeedCursor;
 
 /// Bytes of memory in which documents are gathered before they are written to a segment.
 const WRITER_BYTES: usize = 32 << 20;
@@ -28,15 +28,12 @@ pub(super) struct IndexedTo {
     version: u32,
     /// The last change that is in it, and whose feed it is.
     pub(super) cursor: FeedCursor,
-    /// When that change was made. A database that was put back to an older state has another change
-    /// of this number.
-    pub(super) at: Option<Millis>,
 }
 
 impl IndexedTo {
     /// Returns a place in the feed.
-    pub(super) fn new(cursor: FeedCursor, at: Option<Millis>) -> Self {
-        Self { version: INDEX_VERSION, cursor, at }
+    pub(super) fn new(cursor: FeedCursor) -> Self {
+        Self { version: INDEX_VERSION, cursor }
     }
 }
 

@@ -22,6 +22,7 @@ use super::schema::{PROJECT, TITLE_INDEX, project_word};
 use super::shared::{Phase, Shared};
 use crate::error::{Error, Result};
 use crate::model::{FeedCursor, Seq};
+use crate::store::feed::Start;
 use crate::store::searchable::{self, SearchableSession};
 use crate::store::{Store, changes as feed};
 
@@ -168,16 +169,13 @@ impl Indexer {
 
     /// True where an index has followed this database's feed up to a change it can go on from.
     async fn is_behind_in_this_feed(&self, indexed_to: &IndexedTo) -> Result<bool, Trouble> {
-        let FeedCursor { feed, seq } = indexed_to.cursor.clone();
-        let at = indexed_to.at;
-        let is_same = *self.store.feed_id() == feed;
-        let read = self.store.read(move |tx| {
-            let bounds = feed::bounds(tx)?;
-            let is_kept = (bounds.first - 1..=bounds.last).contains(&seq);
-            let change = feed::after(tx, seq - 1, 1)?.into_iter().find(|change| change.seq == seq);
-            Ok(is_same && is_kept && change.is_none_or(|change| Some(change.at) == at))
-        });
-        read.await.map_err(Trouble::Later)
+        let (feed_id, start) =
+            (self.store.feed_id().clone(), Start::Cursor(indexed_to.cursor.clone()));
+        match self.store.read(move |tx| start.check(tx, &feed_id)).await {
+            Ok(_) => Ok(true),
+            Err(Error::Expired { .. }) => Ok(false),
+            Err(error) => Err(Trouble::Later(error)),
+        }
     }
 }
 
@@ -317,7 +315,7 @@ impl Follower<'_> {
         self.apply(batch).await?;
         self.seq = seq;
         let feed = self.at.cursor.feed.clone();
-        self.at = IndexedTo::new(FeedCursor { feed, seq }, Some(at));
+        self.at = IndexedTo::new(FeedCursor { feed, seq, at });
         Ok(())
     }
 

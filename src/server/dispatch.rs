@@ -201,10 +201,11 @@ impl Caller<'_> {
 
     async fn follow(&self, follow: Follow) -> Result<Outcome> {
         let Some(subscriptions) = self.subscriptions else { return Ok(cannot_follow()) };
-        let Follow { filter, cursor } = follow;
+        let Follow { filter, start } = follow;
         let place = subscriptions.open()?;
-        let answer = feed::subscribed(self.server, place.name.clone(), cursor.clone());
-        let follower = Follower::new(self.server, place, filter, cursor.seq);
+        let seq = start.seq();
+        let answer = feed::subscribed(self.server, place.name.clone(), start);
+        let follower = Follower::new(self.server, place, filter, seq);
         let read = Read::queue(self.server, self.allowance, Unread::Short(answer)).await?;
         Ok(Outcome::Follow(read, follower))
     }

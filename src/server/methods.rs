@@ -12,8 +12,9 @@ use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
 use crate::model::json::half_pair_in;
-use crate::model::{FeedCursor, Json, Sightings};
+use crate::model::{Json, Sightings};
 use crate::search::Searcher;
+use crate::store::feed::Start;
 use crate::store::{self, ReadTx, WriteTx};
 
 /// A read with its params bound; gives the result's JSON.
@@ -35,8 +36,8 @@ pub type Awaited = Pin<Box<dyn Future<Output = Result<ReadJob>> + Send>>;
 pub struct Follow {
     /// Which changes it wants.
     pub filter: EventFilter,
-    /// The place behind which it starts.
-    pub cursor: FeedCursor,
+    /// Where it starts.
+    pub start: Start,
 }
 
 /// What a call comes to once its params are read.

@@ -17,6 +17,7 @@ const INSERT: &str = "INSERT INTO changes (seq, at, topic, entity_id, session_id
 
 const FIRST: &str = "SELECT seq FROM changes ORDER BY seq LIMIT 1";
 const LAST: &str = "SELECT seq FROM changes ORDER BY seq DESC LIMIT 1";
+const AT: &str = "SELECT at FROM changes WHERE seq = ?1";
 const FEED_ID: &str = "SELECT value FROM meta WHERE key = 'feed_id'";
 
 const RENAME: &str = "UPDATE meta SET value = ?1 WHERE key = 'feed_id'";
@@ -25,9 +26,11 @@ const AFTER: &str = "SELECT seq, at, topic, entity_id, session_id, project_id
     FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 const OLDEST: &str = "SELECT seq, at FROM changes ORDER BY seq LIMIT ?1";
-const DELETE: &str = "DELETE FROM changes WHERE seq <= ?1";
+const DELETE: &str = "DELETE FROM changes WHERE seq < ?1";
 
 /// What the feed keeps now.
+///
+/// The row in front of the oldest change is kept too, by which a cursor behind it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The oldest change that is kept; one more than the last where there is none.
@@ -81,7 +84,21 @@ pub(super) fn rename(connection: &mut dyn Connection) -> Result<()> {
 /// Returns what the feed keeps.
 pub fn bounds(tx: &mut ReadTx<'_>) -> Result<Bounds> {
     let last = tx.first(LAST, &[], Row::int)?.unwrap_or(0);
-    Ok(Bounds { first: tx.first(FIRST, &[], Row::int)?.unwrap_or(last + 1), last })
+    let first = match tx.first(FIRST, &[], Row::int)? {
+        // Nothing was ever deleted.
+        None | Some(1) => 1,
+        Some(row) => row + 1,
+    };
+    Ok(Bounds { first, last })
+}
+
+/// Returns when the change was made behind which a place is, 0 in front of the first; `None` where
+/// the feed no longer has all that follows the place, or does not reach it.
+pub fn time_of(tx: &mut ReadTx<'_>, seq: Seq) -> Result<Option<Millis>> {
+    match seq {
+        0 => Ok((bounds(tx)?.first == 1).then_some(0)),
+        _ => tx.first(AT, &[seq.into()], Row::int),
+    }
 }
 
 /// Returns the changes behind one, in order, as many as asked for at most.
@@ -107,16 +124,18 @@ pub(super) fn each_after(
 
 /// True where something is over the policy.
 pub fn is_over(tx: &mut ReadTx<'_>, policy: FeedPolicy, now: Millis) -> Result<bool> {
-    Ok(oldest_over(tx, policy, now, 1)?.count > 0)
+    Ok(oldest_over(tx, policy, now, 2)?.count > 1)
 }
 
-/// Deletes what is over the policy, of the oldest so many changes, and returns whether there may be more.
+/// Deletes what is over the policy, so many changes at most, and returns whether there may be more.
+///
+/// The newest that is over it stays, as the row in front of the oldest change.
 pub fn prune(tx: &mut WriteTx<'_>, policy: FeedPolicy, now: Millis, batch: usize) -> Result<bool> {
-    let over = oldest_over(tx, policy, now, batch)?;
-    if over.count > 0 {
+    let over = oldest_over(tx, policy, now, batch + 1)?;
+    if over.count > 1 {
         tx.execute(DELETE, &[over.last.into()])?;
     }
-    Ok(over.count == batch)
+    Ok(over.count > batch)
 }
 
 /// The oldest changes that are over the policy.

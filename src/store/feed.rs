@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::changes::{self, Bounds};
+use super::changes;
 use super::page::Page;
 use super::{ReadTx, attachments, edits, files, messages, projects, sessions, settings};
 use crate::api::events::{Event, EventFilter};
@@ -37,20 +37,50 @@ pub struct Batch {
     pub has_more: bool,
 }
 
-/// Checks that the feed still has all that followed a cursor.
-pub fn check(tx: &mut ReadTx<'_>, feed: &FeedId, cursor: &FeedCursor) -> Result<()> {
+/// Where a reader starts.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// Where its client says.
+    Cursor(FeedCursor),
+    /// Behind a change that this process has seen.
+    Behind(Seq),
+}
+
+impl Start {
+    /// Returns the change behind which it is.
+    pub fn seq(&self) -> Seq {
+        match self {
+            Self::Cursor(cursor) => cursor.seq,
+            Self::Behind(seq) => *seq,
+        }
+    }
+
+    /// Returns its cursor, where the feed still has all that followed.
+    pub fn check(self, tx: &mut ReadTx<'_>, feed: &FeedId) -> Result<FeedCursor> {
+        let known = cursor(tx, feed, self.seq())?;
+        match self {
+            Self::Cursor(cursor) if cursor != known => Err(expired(tx, feed)?),
+            _ => Ok(known),
+        }
+    }
+}
+
+/// Returns the cursor of a place, where the feed still has all that followed.
+pub fn cursor(tx: &mut ReadTx<'_>, feed: &FeedId, seq: Seq) -> Result<FeedCursor> {
+    match changes::time_of(tx, seq)? {
+        Some(at) => Ok(FeedCursor { feed: feed.clone(), seq, at }),
+        None => Err(expired(tx, feed)?),
+    }
+}
+
+/// Returns the error that tells where to start again.
+fn expired(tx: &mut ReadTx<'_>, feed: &FeedId) -> Result<Error> {
     let bounds = changes::bounds(tx)?;
-    let is_kept = cursor.feed == *feed && is_within(cursor.seq, bounds);
-    if is_kept { Ok(()) } else { Err(expired(feed, bounds)) }
-}
-
-fn is_within(seq: Seq, bounds: Bounds) -> bool {
-    (bounds.first - 1..=bounds.last).contains(&seq)
-}
-
-fn expired(feed: &FeedId, bounds: Bounds) -> Error {
-    let at = |seq| FeedCursor { feed: feed.clone(), seq }.to_string();
-    Error::Expired { cursor: at(bounds.last), oldest: at(bounds.first - 1) }
+    let mut at = |seq| {
+        let at = changes::time_of(tx, seq)?.unwrap_or_default();
+        Ok(FeedCursor { feed: feed.clone(), seq, at }.to_string())
+    };
+    Ok(Error::Expired { cursor: at(bounds.last)?, oldest: at(bounds.first - 1)? })
 }
 
 /// Reads the changes behind one, with the records they happened to.
@@ -61,10 +91,7 @@ pub fn read(
     filter: &EventFilter,
     room: Room,
 ) -> Result<Batch> {
-    let bounds = changes::bounds(tx)?;
-    if !is_within(after, bounds) {
-        return Err(expired(feed, bounds));
-    }
+    cursor(tx, feed, after)?;
     let wanted = room.events as usize;
     let (mut matching, mut scanned, mut last_seq, mut has_more) = (Vec::new(), 0, after, false);
     changes::each_after(tx, after, MAX_SCANNED, |change| {
@@ -125,7 +152,7 @@ pub fn first_match(tx: &mut ReadTx<'_>, after: Seq, filter: &EventFilter) -> Res
 fn event(tx: &mut ReadTx<'_>, feed: &FeedId, change: Change) -> Result<Event> {
     let data = record(tx, &change)?;
     let Change { seq, at, topic, entity_id, session_id, project_id } = change;
-    let cursor = FeedCursor { feed: feed.clone(), seq };
+    let cursor = FeedCursor { feed: feed.clone(), seq, at };
     Ok(Event { cursor, seq, changed_at: at, topic, entity_id, session_id, project_id, data })
 }
 

@@ -161,7 +161,7 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         client.call("edit.record", rename);
     }
     let revert = |file_path: &str, content: &str| json!({"file_path": file_path, "content": content, "since": 0});
-    let elsewhere = format!("{}.1", "0".repeat(32));
+    let elsewhere = format!("{}.1.1", "0".repeat(32));
     let long_path = "x".repeat(MAX_PATH_BYTES + 1);
     let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (method, params) in [

@@ -11,6 +11,7 @@ mod disk_full;
 mod edit_lists;
 mod edits;
 mod feed;
+mod feed_cursors;
 mod files;
 mod foreign;
 mod forks;

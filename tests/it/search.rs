@@ -508,7 +508,7 @@ fn an_index_that_cannot_go_on_is_built_anew() {
         client.call("settings.set", json!({"key": "k", "value": number}));
     }
     // What is too old goes behind the writes, by and by.
-    let feed = format!("{}.1", feed_of(&mut client));
+    let feed = format!("{}.0.0", feed_of(&mut client));
     while client.reply("events.since", json!({"cursor": feed})).get("error").is_none() {}
     stop(daemon);
     let daemon = home.start();

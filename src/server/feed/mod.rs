@@ -22,23 +22,19 @@ use crate::api::events::{EventPage, SinceParams, SubscribeParams, Subscribed};
 use crate::error::Result;
 use crate::model::FeedCursor;
 use crate::model::limits::MAX_PAGE_BYTES;
-use crate::store::feed::{self, Room};
+use crate::store::feed::{self, Room, Start};
 
 /// What `events.subscribe` comes to.
 pub(super) fn subscribe(server: &Arc<Server>, params: SubscribeParams) -> Work {
     let filter = params.filter();
-    Work::Follow(Follow { filter, cursor: params.since.unwrap_or_else(|| now(server)) })
+    Work::Follow(Follow { filter, start: start(server, params.since) })
 }
 
 /// Returns what checks the place where a subscription starts, and answers with its name.
-pub(super) fn subscribed(
-    server: &Arc<Server>,
-    subscription: String,
-    cursor: FeedCursor,
-) -> ReadJob {
+pub(super) fn subscribed(server: &Arc<Server>, subscription: String, start: Start) -> ReadJob {
     let server = Arc::clone(server);
     Box::new(move |tx| {
-        feed::check(tx, server.store.feed_id(), &cursor)?;
+        let cursor = start.check(tx, server.store.feed_id())?;
         encode(&Subscribed { subscription, cursor })
     })
 }
@@ -46,43 +42,42 @@ pub(super) fn subscribed(
 /// What `events.since` comes to: a wait for the first event, then a page.
 pub(super) fn since(server: &Arc<Server>, params: SinceParams) -> Work {
     // The place is that of the call, not that of the moment when the wait begins.
-    let cursor = params.cursor.clone().unwrap_or_else(|| now(server));
+    let start = start(server, params.cursor.clone());
     let server = Arc::clone(server);
     Work::Awaited(Box::pin(async move {
-        let cursor = wait(&server, &params, cursor).await?;
+        let start = wait(&server, &params, start).await?;
         let page: ReadJob = Box::new(move |tx| {
             let feed_id = server.store.feed_id();
-            feed::check(tx, feed_id, &cursor)?;
+            let after = start.check(tx, feed_id)?.seq;
             let room = Room { events: params.limit, bytes: MAX_PAGE_BYTES };
-            let batch = feed::read(tx, feed_id, cursor.seq, &params.filter(), room)?;
-            let cursor = FeedCursor { feed: feed_id.clone(), seq: batch.last_seq };
+            let batch = feed::read(tx, feed_id, after, &params.filter(), room)?;
+            let cursor = feed::cursor(tx, feed_id, batch.last_seq)?;
             encode(&EventPage { events: batch.events, cursor, has_more: batch.has_more })
         });
         Ok(page)
     }) as Awaited)
 }
 
-/// Waits until something matches behind a cursor or the time is over, and returns the cursor
-/// behind what was looked through.
-async fn wait(server: &Server, params: &SinceParams, mut cursor: FeedCursor) -> Result<FeedCursor> {
+/// Waits until something matches behind a place or the time is over, and returns the place behind
+/// what was looked through.
+async fn wait(server: &Server, params: &SinceParams, mut start: Start) -> Result<Start> {
     if params.wait_ms == 0 {
-        return Ok(cursor);
+        return Ok(start);
     }
     let until = Instant::now() + Duration::from_millis(params.wait_ms.into());
     let filter = Arc::new(params.filter());
     let mut committed = server.store.committed();
     loop {
         committed.borrow_and_update();
-        let (feed_id, filter, from) =
-            (server.store.feed_id().clone(), Arc::clone(&filter), cursor.clone());
+        let (feed_id, filter) = (server.store.feed_id().clone(), Arc::clone(&filter));
         let found = server.store.read(move |tx| {
-            feed::check(tx, &feed_id, &from)?;
-            feed::first_match(tx, from.seq, &filter)
+            let after = start.check(tx, &feed_id)?.seq;
+            feed::first_match(tx, after, &filter)
         });
         let found = found.await?;
-        cursor.seq = found.before;
+        start = Start::Behind(found.before);
         if found.is_match || Instant::now() >= until {
-            return Ok(cursor);
+            return Ok(start);
         }
         if found.has_more {
             continue;
@@ -90,17 +85,16 @@ async fn wait(server: &Server, params: &SinceParams, mut cursor: FeedCursor) -> 
         tokio::select! {
             changed = committed.changed() => {
                 if changed.is_err() {
-                    return Ok(cursor);
+                    return Ok(start);
                 }
             }
-            () = tokio::time::sleep_until(until) => return Ok(cursor),
-            () = server.stopping() => return Ok(cursor),
+            () = tokio::time::sleep_until(until) => return Ok(start),
+            () = server.stopping() => return Ok(start),
         }
     }
 }
 
-/// The place behind the newest change.
-fn now(server: &Server) -> FeedCursor {
-    let seq = *server.store.committed().borrow();
-    FeedCursor { feed: server.store.feed_id().clone(), seq }
+/// Returns where a reader starts: without a cursor behind the newest change.
+fn start(server: &Server, cursor: Option<FeedCursor>) -> Start {
+    cursor.map_or_else(|| Start::Behind(*server.store.committed().borrow()), Start::Cursor)
 }
