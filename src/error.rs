@@ -78,6 +78,16 @@ pub enum Error {
         /// Its size in bytes, as far as it was read.
         actual: u64,
     },
+    /// What would be answered is larger than its limit; no single parameter is to blame.
+    #[error("{what} is {actual} bytes; the limit is {limit}")]
+    ResultTooLarge {
+        /// What it is.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+        /// Its size in bytes.
+        actual: u64,
+    },
     /// A limit on how much may be asked at once was reached.
     #[error("{what}: the limit is {limit}; try again when there is room")]
     Overloaded {

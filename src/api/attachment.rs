@@ -1,8 +1,11 @@
 //! `attachment.*`: images and other bytes, stored once by their hash; messages refer to them.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::MapAccess;
+use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::check::{self, Check};
@@ -10,7 +13,7 @@ use super::method;
 use crate::error::{Error, Result};
 use crate::model::attachment::check_mime;
 use crate::model::limits::{MAX_ATTACHMENT_BYTES, MAX_MESSAGE_ATTACHMENTS, MAX_NAME_BYTES};
-use crate::model::{AttachmentData, AttachmentHash, Json, Millis};
+use crate::model::{AttachmentData, AttachmentHash, Millis};
 
 /// Params of `attachment.put`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -136,26 +139,29 @@ impl Serialize for AttachmentRef {
 }
 
 impl<'de> Deserialize<'de> for AttachmentRef {
-    /// Looks at the value's first character, so that an error is about the form that was meant.
+    /// Reads the object as a part of the params, so that an error names the member it is about.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Json::deserialize(deserializer)?;
-        let json = json.as_str();
-        let read = match json.as_bytes().first() {
-            Some(b'"') => serde_json::from_str(json).map(Self::of),
-            Some(b'{') => serde_json::from_str(json)
-                .map(|NamedAttachmentRef { hash, name, mime }| Self { hash, name, mime }),
-            _ => {
-                return Err(serde::de::Error::custom(
-                    "expected the hash of an attachment, or an object with it",
-                ));
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = AttachmentRef;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the hash of an attachment, or an object with it")
             }
-        };
-        read.map_err(|error| {
-            let text = error.to_string();
-            let problem =
-                text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
-            serde::de::Error::custom(problem)
-        })
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                AttachmentHash::parse(text).map(AttachmentRef::of).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let NamedAttachmentRef { hash, name, mime } =
+                    Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(AttachmentRef { hash, name, mime })
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 

@@ -80,7 +80,7 @@ impl From<&Error> for ErrorKind {
             Error::Conflict { .. } | Error::Misfit(_) => Self::Conflict,
             Error::Expired { .. } => Self::Expired,
             Error::PreconditionFailed { .. } => Self::PreconditionFailed,
-            Error::TooLarge { .. } => Self::TooLarge,
+            Error::TooLarge { .. } | Error::ResultTooLarge { .. } => Self::TooLarge,
             Error::Overloaded { .. } | Error::Indexing { .. } => Self::Overloaded,
             Error::TurnedOff(_) => Self::TurnedOff,
             Error::DiskFull(_) => Self::DiskFull,

@@ -39,15 +39,19 @@ impl FilePath {
 
     /// Returns what the keys of all files begin with whose paths begin with a text.
     ///
-    /// Whether a separator is at its end matters: `src` also begins `src2`, `src/` does not.
+    /// Whether a separator is at its end matters: `src` also begins `src2`, `src/` does not. What
+    /// follows the last one is the beginning of a name, dots too: `.` begins `.git`.
     pub fn key_prefix(folder: &str, text: &str) -> Result<String, String> {
         let folder = FolderPath::parse(folder).ok();
-        let place = place_of(folder.as_ref(), text)?;
         let separators = separators(is_of_windows(folder.as_ref()));
-        let ends_a_name =
-            text.rsplit(separators).next().is_some_and(|last| matches!(last, "" | "." | ".."));
+        let (names, last) = text.split_at(text.rfind(separators).map_or(0, |at| at + 1));
+        let is_dots = matches!(last, "." | "..");
+        let mut place = place_of(folder.as_ref(), if is_dots { names } else { text })?;
+        if is_dots {
+            place.push(last);
+        }
         let mut prefix = place.join("/");
-        if ends_a_name && !place.is_empty() {
+        if last.is_empty() && !place.is_empty() {
             prefix.push('/');
         }
         Ok(folded(folder.as_ref(), &prefix))
@@ -226,13 +230,18 @@ mod tests {
             ("/p/q", "src", "src"),
             ("/p/q", "src/", "src/"),
             ("/p/q", "./src//", "src/"),
-            ("/p/q", "src/.", "src/"),
+            ("/p/q", ".", "."),
+            ("/p/q", "..", ".."),
+            ("/p/q", "/p/q/.", "."),
+            ("/p/q", "src/.", "src/."),
+            ("/p/q", "src/../.", "."),
             ("/p/q", "src/ma", "src/ma"),
-            ("/p/q", "src/ma/..", "src/"),
+            ("/p/q", "src/ma/..", "src/ma/.."),
             ("/p/q", "/p/q/src/ma", "src/ma"),
             (r"C:\p", r"src\", "SRC/"),
             (r"C:\p", "C:/p/src/ma", "SRC/MA"),
             (r"C:\p", "src/", "SRC/"),
+            (r"C:\p", r"C:\p\.", "."),
         ] {
             assert_eq!(
                 FilePath::key_prefix(folder, prefix).as_deref(),
@@ -240,9 +249,14 @@ mod tests {
                 "{folder}: {prefix}"
             );
         }
-        for (folder, prefix) in
-            [("/p/q", "../"), ("/p/q", "/p/"), ("/p/q", "/p/qq"), (r"C:\p", r"D:\")]
-        {
+        for (folder, prefix) in [
+            ("/p/q", "../"),
+            ("/p/q", "../."),
+            ("/p/q", "/p/"),
+            ("/p/q", "/p/."),
+            ("/p/q", "/p/qq"),
+            (r"C:\p", r"D:\"),
+        ] {
             assert!(FilePath::key_prefix(folder, prefix).is_err(), "{folder}: {prefix}");
         }
     }

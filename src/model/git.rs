@@ -1,7 +1,7 @@
 //! What tells a repository: where it is fetched from, and its first commit.
 
 use super::limits::MAX_PATH_BYTES;
-use super::path::path_key;
+use super::path::FolderPath;
 
 /// Where a repository is fetched from, reduced to what all its addresses share: host and path.
 ///
@@ -49,7 +49,7 @@ fn normalised(address: &str) -> Option<String> {
     if let Some((scheme, rest)) = address.split_once("://") {
         let scheme = scheme.to_ascii_lowercase();
         if scheme == "file" {
-            return local(rest);
+            return of_file_url(rest);
         }
         let (_, own_port) = SCHEMES.into_iter().find(|(name, _)| *name == scheme)?;
         // What follows may be a token, and names no repository.
@@ -97,9 +97,19 @@ fn host_and_port(authority: &str) -> Option<(String, Option<&str>)> {
 
 /// Returns the key of a repository that is a folder of the machine.
 fn local(path: &str) -> Option<String> {
-    let key = path_key(path);
-    let is_absolute = path.starts_with('/') || key != path || key.get(1..3) == Some(":\\");
-    is_absolute.then(|| without_suffix(&key).to_owned()).filter(|key| !key.is_empty())
+    let key = FolderPath::parse(path).ok()?.key();
+    Some(without_suffix(&key).to_owned()).filter(|key| !key.is_empty())
+}
+
+/// Returns the key of what follows `file://`: a path, of Windows with a `/` before it or not, or a share
+/// of another machine.
+fn of_file_url(rest: &str) -> Option<String> {
+    let path = rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest);
+    let of_drive = path.strip_prefix('/').filter(|path| path.get(1..3) == Some(":/"));
+    if let Some(path) = of_drive.or_else(|| FolderPath::parse(path).is_ok().then_some(path)) {
+        return local(path);
+    }
+    local(&format!("\\\\{path}"))
 }
 
 fn join(host: &str, path: &str) -> Option<String> {
@@ -170,10 +180,17 @@ mod tests {
             (&["https://host:8443/r", "https://u@HOST:8443/r.git"], "host:8443/r"),
             (&["ssh://[::1]:22/r.git", "git@[::1]:r"], "::1/r"),
             (
-                &["/srv/git/r.git", "/srv//git/./r.git/", "file:///srv/git/r", "/srv/git/r/"],
+                &[
+                    "/srv/git/r.git",
+                    "/srv//git/./r.git/",
+                    "file:///srv/git/r",
+                    "file://localhost/srv/git/r",
+                    "/srv/git/r/",
+                ],
                 "/srv/git/r",
             ),
-            (&[r"C:\git\r.git", "c:/GIT/r", "file://C:/git/r"], r"C:\GIT\R"),
+            (&[r"C:\git\r.git", "c:/GIT/r", "file://C:/git/r", "file:///C:/git/r"], r"C:\GIT\R"),
+            (&[r"\\host\disk\r", r"\\HOST\DISK\R", "file://host/disk/r.git"], r"\\HOST\DISK\R"),
             (&["git@host:~me/r.git", "ssh://host/~me/r"], "host/~me/r"),
         ] {
             for address in same {
@@ -209,6 +226,10 @@ mod tests {
             ":secret/r",
             "me:secret@host/r",
             "/",
+            r"\\secret",
+            "file://",
+            "file:///",
+            "file://secret",
         ] {
             let problem = GitRemote::parse(address).expect_err(address);
             assert!(!problem.contains("secret"), "{problem}");

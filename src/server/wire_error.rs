@@ -64,6 +64,11 @@ pub fn from_error(error: &Error) -> ErrorObjectOwned {
             error.to_string(),
             &[("field", json!(field)), ("limit", json!(limit)), ("actual", json!(actual))],
         ),
+        Error::ResultTooLarge { limit, actual, .. } => error_object(
+            kind,
+            error.to_string(),
+            &[("limit", json!(limit)), ("actual", json!(actual))],
+        ),
         Error::Overloaded { limit, .. } => {
             error_object(kind, error.to_string(), &[("limit", json!(limit))])
         }

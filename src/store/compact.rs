@@ -26,17 +26,18 @@ const SET_SUMMARY: &str = "INSERT INTO agent_session_texts (session_id, summary)
 /// Hides all messages that the history shows but the first ones, and all that is compacted.
 pub fn clear(tx: &mut WriteTx<'_>, params: &ClearParams) -> Result<Session> {
     let head = sessions::head(tx, &params.id)?;
-    if let Some(expected) = params.expected_next_index
-        && expected != head.next_index
-    {
+    if let Some(expected) = params.expected_next_index {
         // A retry: the last clear was at that index, and this one there would hide nothing more.
-        // What is compacted was not so then: a clear leaves nothing compacted.
+        // What is compacted was not so then: a clear leaves nothing compacted. So it is seen also
+        // where the session was compacted since, whose summary would go for good.
         if head.cleared_index == Some(expected)
             && cleared_by(&head.cleared, params.keep_first, expected) == head.cleared
         {
             return sessions::get(tx, &params.id);
         }
-        return Err(another_next_index(expected, &head));
+        if expected != head.next_index {
+            return Err(another_next_index(expected, &head));
+        }
     }
     let cleared = cleared_by(&head.left_out(false), params.keep_first, head.next_index);
     tx.execute_one(

@@ -131,8 +131,8 @@ fn changed(edit: &Edit, content: Option<&str>) -> Result<Option<String>> {
     })?;
     match after.as_ref().map_or(0, String::len) {
         0..=MAX_CONTENT_BYTES => Ok(after),
-        actual => Err(Error::TooLarge {
-            field: format!("the content after edit {:?}", edit.id.as_str()),
+        actual => Err(Error::ResultTooLarge {
+            what: format!("the content after edit {:?}", edit.id.as_str()),
             limit: MAX_CONTENT_BYTES as u64,
             actual: actual as u64,
         }),

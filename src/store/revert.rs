@@ -84,7 +84,9 @@ impl<'a> History<'a> {
         match self.work.as_mut().map(|work| work.apply(&edit)) {
             None | Some(Ok(())) => {}
             Some(Err(Error::Misfit(_))) => (self.work, self.is_doubtful) = (None, true),
-            Some(Err(Error::TooLarge { .. } | Error::InvalidParams { .. })) => self.work = None,
+            Some(Err(Error::ResultTooLarge { .. } | Error::InvalidParams { .. })) => {
+                self.work = None
+            }
             Some(Err(error)) => return Err(error),
         }
         if let (Some(left), Some(met)) = (&self.hash, &edit.before_hash) {
@@ -184,8 +186,8 @@ fn go_back(
             _ => {}
         }
         if rewind.bytes() > MAX_CONTENT_BYTES {
-            return Err(Error::TooLarge {
-                field: format!("the content without edit {:?}", edit.id.as_str()),
+            return Err(Error::ResultTooLarge {
+                what: format!("the content without edit {:?}", edit.id.as_str()),
                 limit: MAX_CONTENT_BYTES as u64,
                 actual: rewind.bytes() as u64,
             });

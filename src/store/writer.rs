@@ -273,7 +273,8 @@ fn serve(
 /// Waits for the next write, or returns `None` once the queue is closed and empty. Goes on with a purge
 /// meanwhile: a batch before each group, and all of it where no write comes.
 ///
-/// Where a batch fails, as on a full disk, the rest waits for the next purge or start. An error is fatal.
+/// On a full disk the rest is tried again before each of the next groups; where a batch fails otherwise,
+/// it waits for the next purge or start. An error is fatal.
 fn next_or_purge(
     connection: &mut dyn Connection,
     jobs: &mpsc::Receiver<Queued>,
@@ -283,6 +284,10 @@ fn next_or_purge(
         let mut is_done = true;
         let purge = &mut |tx: &mut WriteTx<'_>| trash::purge_batch(tx).map(|done| is_done = done);
         let outcome = write_one(connection, purge, progress)?;
+        // There may be room again by the next write, and nothing else would go on with the purge.
+        if matches!(outcome, Err(Error::DiskFull(_))) {
+            break;
+        }
         progress.is_purging.set(outcome.is_ok() && !is_done);
         match jobs.try_recv() {
             Ok(next) => return Ok(Some(next)),

@@ -135,6 +135,31 @@ fn a_compaction_is_retried_and_takes_nothing_more() {
     }
 }
 
+/// Also where no message came in between: the summary would go for good.
+#[test]
+fn a_clear_that_is_retried_ends_no_later_summary() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            start(&store, 4).await;
+            let sent = json!({"id": "s", "keep_first": 2, "expected_next_index": 4});
+            let cleared = clear(&store, sent.clone()).await.expect("clears");
+            assert_eq!(clear(&store, sent.clone()).await.expect("again"), cleared);
+            let later = json!({"keep_last": 1, "summary": "later"});
+            let compacted = compact(&store, later).await.expect("compacts");
+            let again = clear(&store, sent).await.expect("is retried");
+            assert_eq!(again, compacted, "{engine:?}");
+            let summary = page(&store, false).await.summary.expect("a summary");
+            assert_eq!(summary.content, "later");
+            // A clear of its own takes the summary along.
+            clear(&store, json!({"id": "s", "keep_first": 2})).await.expect("clears");
+            assert_eq!((page(&store, true).await.summary, shown(&store).await.1), (None, vec![1]));
+            store.close().await.expect("closed");
+        });
+    }
+}
+
 #[test]
 fn a_summary_of_nothing_is_refused() {
     for engine in ENGINES {

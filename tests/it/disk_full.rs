@@ -132,6 +132,48 @@ fn check_all(client: &mut LineClient, stored: &[String]) {
     assert_eq!(stored_count(client), stored.len() as u64);
 }
 
+/// A purge that met the full disk goes on once there is room: no other purge or start is needed.
+#[test]
+fn a_purge_that_found_no_room_goes_on_when_there_is() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    let mut client = daemon.client();
+    for id in ["s", "other"] {
+        client.call("session.start", json!({"id": id, "kind": "chat"}));
+    }
+    let messages: Vec<_> = (0..700).map(|_| json!({"role": "user", "content": "c"})).collect();
+    client.call("message.append_many", json!({"session_id": "s", "messages": messages}));
+    client.call("system.shutdown", json!({}));
+    assert_eq!(daemon.wait().code(), Some(0));
+    let file = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+    file.execute_batch("UPDATE agent_sessions SET shelf = 3, deleted_at = 1 WHERE id = 's'")
+        .expect("a purge that has begun");
+    drop(file);
+    // Room for the lock, and none for the log of the database: 8 KiB a file.
+    let binary = home.command();
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg("ulimit -S -f 16; exec \"$0\" \"$@\"")
+        .arg(binary.get_program())
+        .args(binary.get_args())
+        .args(["serve", "--no-search"]);
+    let daemon = home.start_command(command);
+    let mut client = daemon.client();
+    let other = || json!({"session_id": "other", "role": "user", "content": "on"});
+    let error = client.fail("message.append", other());
+    assert_eq!(error_kind(&error), "disk_full", "{error}");
+
+    let pid = Pid::from_raw(i32::try_from(daemon.pid()).expect("a pid")).expect("a pid");
+    let limit = Rlimit { current: None, maximum: None };
+    prlimit(Some(pid), Resource::Fsize, limit).expect("the limit is lifted");
+    // Before each group a batch is deleted, so these are enough.
+    for _ in 0..3 {
+        client.call("message.append", other());
+    }
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+}
+
 #[test]
 fn a_disk_that_is_full_at_the_start_is_said_and_loses_nothing() {
     let home = Home::new();

@@ -395,7 +395,7 @@ fn a_replay_has_a_limit_of_bytes_and_of_edits() {
         let replayed = replay(&store, asked("/x", Some(&at))).await.expect("at the limit");
         assert_eq!(replayed.content.map(|content| content.len()), Some(MAX_CONTENT_BYTES));
         let over = replay(&store, asked("/x", Some(&base(MAX_CONTENT_BYTES - 1)))).await;
-        assert!(matches!(over.expect_err("is refused"), Error::TooLarge { .. }));
+        assert!(matches!(over.expect_err("is refused"), Error::ResultTooLarge { .. }));
         for past in [0, 1] {
             let from = if past == 0 { 0 } else { MAX_REPLAY_EDITS };
             count_up(&store, from..MAX_REPLAY_EDITS + past).await;
@@ -512,4 +512,27 @@ fn the_answer_to_a_hunk_that_does_not_fit_names_it() {
         json!({"kind": "conflict", "retryable": false, "edit_id": "e", "file_path": "/x",
             "what": "diff", "hunk": 2, "line": 4, "expected": "d\n", "actual": "d\r\n"})
     );
+}
+
+/// No param is to blame for what a file grows to, so none is named.
+#[test]
+fn the_answer_to_a_content_that_grows_too_large_names_the_edit_and_no_field() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let diff = "--- a/x\n+++ b/x\n@@ -0,0 +1 @@\n+x\n";
+    client.call(
+        "edit.record",
+        json!({"id": "e", "session_id": "s", "file_path": "/x", "kind": "insert", "diff": diff}),
+    );
+    let base = "y".repeat(MAX_CONTENT_BYTES);
+    let error = client.fail("edit.replay", json!({"file_path": "/x", "base": base}));
+    assert_eq!(
+        error["data"],
+        json!({"kind": "too_large", "retryable": false, "limit": MAX_CONTENT_BYTES,
+            "actual": MAX_CONTENT_BYTES + 2})
+    );
+    let text = error["message"].as_str().expect("a text");
+    assert!(text.starts_with("the content after edit \"e\" is "), "{text}");
 }

@@ -478,7 +478,7 @@ fn a_revert_has_a_limit_of_bytes_of_edits_and_of_conflicts() {
         assert_eq!(found.len(), MAX_CONTENT_BYTES);
         let over = these("/x", Some(&content(MAX_CONTENT_BYTES - 1)), &["e"]);
         let error = undo(&store, over).await.expect_err("is refused");
-        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+        assert!(matches!(error, Error::ResultTooLarge { .. }), "{error}");
 
         for count in [MAX_LISTED_CONFLICTS, MAX_LISTED_CONFLICTS + 1] {
             let hunks: String =
