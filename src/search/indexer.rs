@@ -26,8 +26,10 @@ use crate::store::feed::Start;
 use crate::store::searchable::{self, SearchableSession};
 use crate::store::{Store, changes as feed};
 
-/// How long what was indexed waits for its commit, where no search wants it.
+/// How long what was indexed waits for more before its commit, where no search wants it.
 const COMMIT_AFTER: Duration = Duration::from_millis(500);
+/// How long it waits at most. Each commit makes a segment, which is to be merged with others.
+const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 /// How long changes are gathered, where no search wants them.
 const GATHER_FOR: Duration = Duration::from_millis(100);
 /// Bytes of texts past which a commit does not wait: they wait in memory for the indexing thread.
@@ -140,7 +142,7 @@ impl Indexer {
             // What a whole session brought along may be in the index already.
             fresh_after: last,
             projects: HashMap::new(),
-            dirty_since: None,
+            uncommitted: None,
             bytes: 0,
         }
         .run()
@@ -193,8 +195,21 @@ struct Follower<'a> {
     fresh_after: Seq,
     /// The projects of sessions as last written: `None` for a session that the index does not have.
     projects: HashMap<String, Option<String>>,
-    dirty_since: Option<Instant>,
+    uncommitted: Option<Uncommitted>,
     bytes: usize,
+}
+
+/// When what is not committed was indexed: the first of it and the last.
+struct Uncommitted {
+    first: Instant,
+    last: Instant,
+}
+
+impl Uncommitted {
+    /// When it is to be committed, where no search wants it before.
+    fn due(&self) -> Instant {
+        (self.first + COMMIT_WITHIN).min(self.last + COMMIT_AFTER)
+    }
 }
 
 impl Follower<'_> {
@@ -225,22 +240,22 @@ impl Follower<'_> {
                 }
                 idle_at = Instant::now() + AWAKE_FOR;
             }
-            let is_due = self.dirty_since.is_some_and(|since| since.elapsed() >= COMMIT_AFTER)
+            let is_due = self.uncommitted.as_ref().is_some_and(|it| Instant::now() >= it.due())
                 || self.bytes >= MAX_UNCOMMITTED_BYTES
                 || self.seq - self.committed >= MAX_UNCOMMITTED_CHANGES;
             let is_wanted_now = is_wanted && self.seq >= shared.wanted().min(last);
-            if is_due || (is_wanted_now && self.dirty_since.is_some()) {
+            if is_due || (is_wanted_now && self.uncommitted.is_some()) {
                 self.commit()?;
             }
-            if self.dirty_since.is_none() && self.seq > published {
+            if self.uncommitted.is_none() && self.seq > published {
                 let reader = self.reader()?;
                 shared.publish(&self.open, &reader, self.seq);
                 published = self.seq;
             }
             let until = if self.seq < last {
                 if shared.wanted() > published { continue } else { Some(gathered_at) }
-            } else if let Some(since) = self.dirty_since {
-                Some(since + COMMIT_AFTER)
+            } else if let Some(uncommitted) = &self.uncommitted {
+                Some(uncommitted.due())
             } else if Instant::now() < idle_at {
                 Some(idle_at)
             } else {
@@ -292,7 +307,7 @@ impl Follower<'_> {
         let reader = self.reader()?;
         reader.reload().map_err(damage).map_err(Trouble::of_index)?;
         self.committed = self.seq;
-        (self.dirty_since, self.bytes) = (None, 0);
+        (self.uncommitted, self.bytes) = (None, 0);
         if self.projects.len() > MAX_REMEMBERED {
             self.projects.clear();
         }
@@ -368,7 +383,8 @@ impl Follower<'_> {
     }
 
     fn write(&mut self, work: impl FnOnce(&mut OpenIndex) -> Result<()>) -> Result<(), Trouble> {
-        self.dirty_since.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        self.uncommitted.get_or_insert(Uncommitted { first: now, last: now }).last = now;
         work(&mut self.open).map_err(Trouble::of_index)
     }
 
