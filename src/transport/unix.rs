@@ -334,12 +334,15 @@ mod tests {
         assert_eq!(client.read_u8().await.expect("read"), b'y');
         assert!(hang_up.wait().now_or_never().is_none());
         drop(client);
-        tokio::join!(hang_up.wait(), hang_up.wait());
-        // It lasts, and is told however early one hangs up.
-        hang_up.wait().await;
+        // To all who wait, for good, and however early one hangs up.
         let (client, stream) = Stream::pair().expect("a pair");
         drop(client);
-        HangUp::of(&stream).expect("a handle").wait().await;
+        let early = HangUp::of(&stream).expect("a handle");
+        let told = async {
+            tokio::join!(hang_up.wait(), hang_up.wait(), early.wait());
+            hang_up.wait().await;
+        };
+        tokio::time::timeout(TURN_PATIENCE, told).await.expect("all are told");
     }
 
     #[test]

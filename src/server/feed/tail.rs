@@ -319,6 +319,7 @@ mod tests {
         tokio::select! {
             () = publishing => panic!("publishing ended"),
             notification = notifications.next() => notification.expect("one").json.json,
+            () = tokio::time::sleep(20 * PAUSE_BEHIND_A_PANIC) => panic!("there is no event"),
         }
     }
 

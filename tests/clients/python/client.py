@@ -411,7 +411,7 @@ def tell_changes(path, session_id):
     page = writer.call("events.since", {"cursor": subscribed["cursor"], "session_id": session_id, "limit": 100})
     equal([event["entity_id"] for event in page["events"]], [event["entity_id"] for event in seen])
     equal([event["data"]["content"] for event in seen], [f"heard {number}" for number in range(10)])
-    late = writer.refused("events.since", {"cursor": "0" * 32 + ".1"}, 1410, "expired")
+    late = writer.refused("events.since", {"cursor": "0" * 32 + ".1.1"}, 1410, "expired")
     equal(writer.call("events.since", {"cursor": late["cursor"]})["events"], [])
 
 
