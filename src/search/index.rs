@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::FeedCursor;
 
 /// Bytes of memory in which documents are gathered before they are written to a segment.
-const WRITER_BYTES: usize = 32 << 20;
+const WRITER_BYTES: usize = 16 << 20;
 /// Share of deleted documents past which a segment is written anew.
 const MAX_DELETED_SHARE: f32 = 0.3;
 /// Segments past which a commit waits for merges: a search reads each of them.

@@ -33,7 +33,7 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 /// How long changes are gathered, where no search wants them.
 const GATHER_FOR: Duration = Duration::from_millis(100);
 /// Bytes of texts past which a commit does not wait: they wait in memory for the indexing thread.
-pub(super) const MAX_UNCOMMITTED_BYTES: usize = 32 << 20;
+pub(super) const MAX_UNCOMMITTED_BYTES: usize = 16 << 20;
 /// Changes that touch no document, past which their place is committed all the same.
 const MAX_UNCOMMITTED_CHANGES: Seq = 10_000;
 /// How long the memory of writing is held behind the last change.

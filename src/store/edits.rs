@@ -1,6 +1,8 @@
 //! Edits of files: recorded once, never changed, listed in the order recorded.
 //!
-//! `seq` is that order: a time is one of many within its millisecond, and clocks run back.
+//! `seq` is that order: a time is one of many within its millisecond, and clocks run back. No number
+//! is given twice, so that a list goes on behind any that it has shown: where a purge takes the newest
+//! edit, its number is kept.
 
 use serde::Serialize;
 
@@ -41,9 +43,14 @@ const SHOWN_BY_ID: &str = concat!("SELECT e.seq", shown!(), " AND e.id = ?1");
 const BY_SEQ: &str = concat!("SELECT ", columns!(), shown!(), " AND e.seq = ?1");
 
 const INSERT: &str = "INSERT INTO agent_edits
-        (id, session_id, project_id, message_id, file_path, path_key, kind, diff, new_path,
+        (seq, id, session_id, project_id, message_id, file_path, path_key, kind, diff, new_path,
         new_path_key, before_hash, after_hash, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+
+const NEWEST: &str = "SELECT seq FROM agent_edits ORDER BY seq DESC LIMIT 1";
+const PURGED: &str = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'newest_purged_edit'";
+const SET_PURGED: &str = "INSERT INTO meta (key, value) VALUES ('newest_purged_edit', ?1)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 const COUNT: &str = "UPDATE agent_sessions SET edit_count = edit_count + 1 WHERE id = ?1";
 
@@ -122,9 +129,11 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
     };
     let key = path_key(&edit.file_path);
     let new_key = edit.new_path.as_deref().map(path_key);
+    let (newest, purged) = newest(tx)?;
     tx.execute_one(
         INSERT,
         &[
+            (newest.max(purged) + 1).into(),
             edit.id.as_str().into(),
             edit.session_id.as_str().into(),
             edit.project_id.as_ref().map(ProjectId::as_str).into(),
@@ -148,6 +157,21 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
         edit.project_id.as_ref().map(ProjectId::as_str),
     )?;
     Ok(edit)
+}
+
+/// Returns the numbers of the newest edit and of the newest one that was purged; 0 where there is none.
+fn newest(tx: &mut ReadTx<'_>) -> Result<(i64, i64)> {
+    let newest = tx.first(NEWEST, &[], Row::int)?.unwrap_or(0);
+    Ok((newest, tx.first(PURGED, &[], Row::int)?.unwrap_or(0)))
+}
+
+/// Keeps the number of an edit that is about to be purged from being given again.
+pub(super) fn retire(tx: &mut WriteTx<'_>, seq: i64) -> Result<()> {
+    let (newest, purged) = newest(tx)?;
+    if seq >= newest && seq > purged {
+        tx.execute_one(SET_PURGED, &[seq.to_string().as_str().into()])?;
+    }
+    Ok(())
 }
 
 /// Returns one edit of a session outside the trash.

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::engine::Row;
 use super::sessions::{self, Found};
 use super::shelf::Shelf;
-use super::{ReadTx, WriteTx};
+use super::{ReadTx, WriteTx, edits};
 use crate::api::session::{DeleteParams, DeletedSession, IdParams};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Session, SessionId, Topic, time};
@@ -98,7 +98,9 @@ pub(super) fn purge_batch(tx: &mut WriteTx<'_>) -> Result<bool> {
 /// Deletes a batch of a session, and returns whether it is gone.
 fn delete_batch(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
     let (mut rows, mut chars) = (0, 0);
-    for (read, delete) in [(MESSAGES, DELETE_MESSAGE), (EDITS, DELETE_EDIT)] {
+    for (read, delete, is_of_edits) in
+        [(MESSAGES, DELETE_MESSAGE, false), (EDITS, DELETE_EDIT, true)]
+    {
         let mut keys = Vec::new();
         if rows < BATCH_ROWS && chars < BATCH_CHARS {
             tx.each(read, &[id.as_str().into(), (BATCH_ROWS - rows).into()], |row| {
@@ -107,6 +109,9 @@ fn delete_batch(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
                 let is_full = chars >= BATCH_CHARS;
                 Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
+        }
+        if let Some(last) = keys.last().filter(|_| is_of_edits) {
+            edits::retire(tx, *last)?;
         }
         for key in keys {
             tx.execute_one(delete, &[id.as_str().into(), key.into()])?;

@@ -68,6 +68,35 @@ fn edits_are_listed_by_file_session_and_project_page_by_page() {
 }
 
 #[test]
+fn no_list_misses_an_edit_behind_a_purge_of_the_newest() {
+    run(|store| async move {
+        open_project(&store, "p").await;
+        start(&store, "kept", Some("p")).await;
+        record(&store, params("k", "kept", "/x", &line("0", "1"))).await.expect("ok");
+        for round in 0..3 {
+            // A purge of few edits behind one of many: the most that was given counts.
+            let session = format!("s{round}");
+            start(&store, &session, Some("p")).await;
+            for number in 0..9 - 3 * round {
+                let id = format!("e{round}{number}");
+                record(&store, params(&id, &session, "/x", &line("0", "1"))).await.expect("ok");
+            }
+            let count = 3 + round;
+            let first = ListParams { limit: count, ..all(None, None, Some("p")) };
+            let page = list(&store, first).await.expect("a page");
+            assert!(page.next_cursor.is_some(), "there is more");
+            let purge = session::DeleteParams { id: session_id(&session), purge: true };
+            store.write(move |tx| trash::delete(tx, &purge)).await.expect("purges");
+            let id = format!("k{round}");
+            record(&store, params(&id, "kept", "/x", &line("0", "1"))).await.expect("ok");
+            let next = ListParams { cursor: page.next_cursor, ..all(None, None, Some("p")) };
+            assert_eq!(ids(&store, next).await, [id]);
+        }
+        store.close().await.expect("closed");
+    });
+}
+
+#[test]
 fn the_trash_hides_the_edits_of_a_session() {
     run(|store| async move {
         open_project(&store, "p").await;
