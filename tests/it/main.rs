@@ -33,6 +33,7 @@ mod projects;
 mod retries;
 mod reverts;
 mod search;
+mod search_building;
 mod session_list;
 mod session_model;
 mod store_model;
