@@ -34,6 +34,7 @@ mod retries;
 mod reverts;
 mod search;
 mod search_building;
+mod search_crash;
 mod session_list;
 mod session_model;
 mod store_model;

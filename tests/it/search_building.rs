@@ -107,9 +107,18 @@ fn a_search_waits_for_the_building_or_tells_how_far_it_is() {
     }
 }
 
+/// Ends the busy reader when dropped, also by a failed assertion.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Keeps the reader busy that the building reads by, until it is told to stop.
 fn keep_busy(socket: &Path, is_over: &AtomicBool) {
-    const AT_ONE_TIME: u64 = 32;
+    const AT_ONE_TIME: u64 = 2;
     let mut client = LineClient::connect(socket);
     let mut sent = 0;
     for _ in 0..AT_ONE_TIME {
@@ -134,7 +143,7 @@ fn append_many(client: &mut LineClient, name: &str, count: usize, content: &str)
 /// Clients write more than the feed keeps, again and again, while the index is built: it is built once.
 #[test]
 fn an_index_is_built_once_however_little_the_feed_keeps() {
-    const CALLS: usize = 40;
+    const CALLS: usize = 20;
     let home = Home::new();
     let mut daemon = home.start_with(&["--no-search"]);
     let mut client = daemon.client();
@@ -151,7 +160,11 @@ fn an_index_is_built_once_however_little_the_feed_keeps() {
     let is_over = AtomicBool::new(false);
     let status = |client: &mut LineClient| client.call("system.status", json!({}))["search"].take();
     std::thread::scope(|scope| {
+        let ends = Ends(&is_over);
         scope.spawn(|| keep_busy(&socket, &is_over));
+        while status(&mut client)["state"] == "opening" {
+            std::thread::yield_now();
+        }
         for number in 0..CALLS {
             append_many(&mut client, &format!("meanwhile{number}"), 100, "late");
             let search = status(&mut client);
@@ -159,7 +172,7 @@ fn an_index_is_built_once_however_little_the_feed_keeps() {
             let (done, total) = (search["done"].as_u64(), search["total"].as_u64());
             assert!(done < total && total >= Some(10_001), "{search}");
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(ends);
     });
     let late = json!({"query": "late", "limit": 1000});
     assert_eq!(all(&mut client, "history.search", &late, "hits").len(), CALLS * 100);
