@@ -27,13 +27,16 @@ impl FromStr for EngineKind {
     }
 }
 
-/// How much the change feed keeps. What passes either limit goes, all but the newest change.
+/// How much the change feed keeps. What passes either limit goes, all but the newest change and what
+/// the search index lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedPolicy {
     /// Changes at most.
     pub max_changes: u32,
     /// The age at most, in milliseconds.
     pub max_age: Millis,
+    /// Changes at most where the search index lacks them: it would be built anew without them.
+    pub max_for_index: u32,
 }
 
 impl FeedPolicy {
@@ -43,7 +46,7 @@ impl FeedPolicy {
 
 impl Default for FeedPolicy {
     fn default() -> Self {
-        Self { max_changes: 200_000, max_age: 7 * Self::DAY }
+        Self { max_changes: 200_000, max_age: 7 * Self::DAY, max_for_index: 5_000_000 }
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
     let feed = FeedPolicy {
         max_changes: args.feed_max_changes,
         max_age: i64::from(args.feed_max_days) * FeedPolicy::DAY,
+        ..FeedPolicy::default()
     };
     let config = Config {
         engine: args.engine,

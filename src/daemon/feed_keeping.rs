@@ -1,4 +1,7 @@
 //! Keeps the change feed as its policy says, in small writes between those of the clients.
+//!
+//! What the search index lacks stays. Else an index whose building takes longer than the feed keeps what
+//! is written meanwhile would begin again behind each building, for as long as the clients write so.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -6,6 +9,7 @@ use std::time::Duration;
 use crate::config::FeedPolicy;
 use crate::error::Error;
 use crate::model::time;
+use crate::search::Search;
 use crate::store::{Store, changes};
 
 /// Changes that one write deletes at most.
@@ -17,12 +21,12 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Deletes what is over the policy, for as long as it is polled. Dropping it stops it between two
 /// writes.
-pub(super) async fn keep(store: &Store, policy: Option<FeedPolicy>) -> Infallible {
+pub(super) async fn keep(store: &Store, search: &Search, policy: Option<FeedPolicy>) -> Infallible {
     let Some(policy) = policy else { return std::future::pending().await };
     let mut committed = store.committed();
     loop {
         let looked_at = *committed.borrow_and_update();
-        if let Err(error) = prune(store, policy).await {
+        if let Err(error) = prune(store, search, policy).await {
             tracing::warn!(%error, "the change feed could not be shortened; it is tried again");
         }
         let changes = committed.wait_for(|seq| *seq >= looked_at + EVERY);
@@ -33,11 +37,12 @@ pub(super) async fn keep(store: &Store, policy: Option<FeedPolicy>) -> Infallibl
     }
 }
 
-async fn prune(store: &Store, policy: FeedPolicy) -> Result<(), Error> {
+async fn prune(store: &Store, search: &Search, policy: FeedPolicy) -> Result<(), Error> {
+    let needed = search.needed_after();
     // A daemon at rest writes nothing.
-    if !store.read(move |tx| changes::is_over(tx, policy, time::now())).await? {
+    if !store.read(move |tx| changes::is_over(tx, policy, needed, time::now())).await? {
         return Ok(());
     }
-    while store.write(move |tx| changes::prune(tx, policy, time::now(), BATCH)).await? {}
+    while store.write(move |tx| changes::prune(tx, policy, needed, time::now(), BATCH)).await? {}
     Ok(())
 }

@@ -98,7 +98,7 @@ impl Daemon {
         let serving = server::run(Arc::clone(&server), &listener);
         let mut serving = std::pin::pin!(serving);
         let mut stop = std::pin::pin!(stop);
-        let keeping = feed_keeping::keep(&server.store, feed);
+        let keeping = feed_keeping::keep(&server.store, &server.search, feed);
         let mut keeping = std::pin::pin!(keeping);
         let collecting = collecting::keep(&server.store);
         let mut collecting = std::pin::pin!(collecting);

@@ -46,6 +46,7 @@ pub(super) async fn build(
         Ok((IndexedTo::new(cursor), total))
     })
     .await?;
+    indexer.shared.need_after(indexed_to.cursor.seq);
     indexer.shared.enter(Phase::Building(0, total));
     let built = building_folder(indexer);
     let mut open = OpenIndex::create(&built).map_err(Trouble::of_index)?;

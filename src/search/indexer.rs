@@ -130,6 +130,7 @@ impl Indexer {
         let (open, indexed_to) = self.open().await?;
         let reader = OpenIndex::reader(&open.index).map_err(Trouble::of_index)?;
         let last = *self.store.committed().borrow();
+        self.shared.need_after(indexed_to.cursor.seq);
         self.shared.publish(&open, &reader, indexed_to.cursor.seq);
         *failures = 0;
         Follower {
@@ -281,6 +282,10 @@ impl Follower<'_> {
 
     /// Gives back what is only needed while there is work; returns whether some is still held.
     fn rest(&mut self) -> Result<bool, Trouble> {
+        if self.seq > self.committed {
+            // Of changes that touch no document: the feed keeps them for as long as their place is not.
+            self.commit()?;
+        }
         if self.open.is_awake() {
             self.open.rest().map_err(Trouble::of_index)?;
             // What was merged away is held until it is no longer read.
@@ -307,6 +312,7 @@ impl Follower<'_> {
         let reader = self.reader()?;
         reader.reload().map_err(damage).map_err(Trouble::of_index)?;
         self.committed = self.seq;
+        self.indexer.shared.need_after(self.committed);
         (self.uncommitted, self.bytes) = (None, 0);
         if self.projects.len() > MAX_REMEMBERED {
             self.projects.clear();

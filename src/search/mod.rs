@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::api::search::{HitPage, SearchParams};
 use crate::api::system::{SearchState, SearchStatus};
 use crate::error::{Error, Result};
+use crate::model::Seq;
 use crate::model::limits::MAX_QUEUED_SEARCHES;
 use crate::store::Store;
 use index::damage;
@@ -175,6 +176,11 @@ impl Search {
             done,
             total,
         }
+    }
+
+    /// Returns the change behind which the index needs the feed; `None` where it does not go on from it.
+    pub fn needed_after(&self) -> Option<Seq> {
+        self.running.as_ref().and_then(|running| running.shared.needed_after())
     }
 
     /// Ends the searches and the indexer, which commits what it has. The store is still needed.

@@ -58,6 +58,9 @@ struct Kept {
 
 struct State {
     progress: Progress,
+    /// The change behind which the index needs the feed. All of it, where it is not known yet from where
+    /// the index that is there goes on; nothing, where it does not go on.
+    needed_after: Option<Seq>,
     index: Option<(Index, Fields)>,
     reader: Option<IndexReader>,
     /// The change that the last search waits for.
@@ -74,6 +77,11 @@ impl State {
         if !matches!(phase, Phase::Following) {
             (self.index, self.reader) = (None, None);
             self.kept.clear();
+        }
+        match phase {
+            Phase::Opening => _ = self.needed_after.get_or_insert(0),
+            Phase::Failed(_) | Phase::Ended => self.needed_after = None,
+            Phase::Building(..) | Phase::Following => {}
         }
         self.progress.phase = phase;
     }
@@ -93,6 +101,7 @@ impl Shared {
         Self {
             state: Mutex::new(State {
                 progress,
+                needed_after: Some(0),
                 index: None,
                 reader: None,
                 wanted: 0,
@@ -130,6 +139,16 @@ impl Shared {
         state.progress =
             Progress { phase: Phase::Following, indexed, documents: reader.searcher().num_docs() };
         self.progressed.notify_all();
+    }
+
+    /// Tells that the index on the disk, or the one being built, goes on behind a change.
+    pub(super) fn need_after(&self, seq: Seq) {
+        self.state().needed_after = Some(seq);
+    }
+
+    /// The change behind which the index needs the feed.
+    pub(super) fn needed_after(&self) -> Option<Seq> {
+        self.state().needed_after
     }
 
     /// The change up to which some search waits for the index.

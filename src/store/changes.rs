@@ -126,36 +126,57 @@ pub(super) fn each_after(
     })
 }
 
-/// True where something is over the policy.
-pub fn is_over(tx: &mut ReadTx<'_>, policy: FeedPolicy, now: Millis) -> Result<bool> {
-    Ok(oldest_over(tx, policy, now, 2)?.count > 1)
+/// True where something is over the policy that nobody needs.
+pub fn is_over(
+    tx: &mut ReadTx<'_>,
+    policy: FeedPolicy,
+    needed: Option<Seq>,
+    now: Millis,
+) -> Result<bool> {
+    Ok(oldest_over(tx, policy, needed, now, 2)?.count > 1)
 }
 
 /// Deletes what is over the policy, so many changes at most, and returns whether there may be more.
 ///
-/// The newest that is over it stays, as the row in front of the oldest change.
-pub fn prune(tx: &mut WriteTx<'_>, policy: FeedPolicy, now: Millis, batch: usize) -> Result<bool> {
-    let over = oldest_over(tx, policy, now, batch + 1)?;
+/// The newest that is over it stays, as the row in front of the oldest change. So does all behind the
+/// change that is `needed`, as far as the policy lets it.
+pub fn prune(
+    tx: &mut WriteTx<'_>,
+    policy: FeedPolicy,
+    needed: Option<Seq>,
+    now: Millis,
+    batch: usize,
+) -> Result<bool> {
+    let over = oldest_over(tx, policy, needed, now, batch + 1)?;
     if over.count > 1 {
         tx.execute(DELETE, &[over.last.into()])?;
     }
     Ok(over.count > batch)
 }
 
-/// The oldest changes that are over the policy.
+/// The oldest changes that are over the policy and that nobody needs.
 struct Over {
     count: usize,
     last: Seq,
 }
 
-fn oldest_over(tx: &mut ReadTx<'_>, policy: FeedPolicy, now: Millis, limit: usize) -> Result<Over> {
+fn oldest_over(
+    tx: &mut ReadTx<'_>,
+    policy: FeedPolicy,
+    needed: Option<Seq>,
+    now: Millis,
+    limit: usize,
+) -> Result<Over> {
     let newest = bounds(tx)?.last;
     let kept_from = newest - i64::from(policy.max_changes);
+    // Its own row stays too: by it the place is known.
+    let needed_from =
+        needed.map_or(newest, |seq| seq.max(newest - i64::from(policy.max_for_index)));
     let young_from = now.saturating_sub(policy.max_age);
     let mut over = Over { count: 0, last: 0 };
     tx.each(OLDEST, &[i64::try_from(limit).unwrap_or(i64::MAX).into()], |row| {
         let (seq, at) = (row.int()?, row.int()?);
-        if seq >= newest || (seq > kept_from && at >= young_from) {
+        if seq >= newest || seq > needed_from || (seq > kept_from && at >= young_from) {
             return Ok(ControlFlow::Break(()));
         }
         over = Over { count: over.count + 1, last: seq };

@@ -208,9 +208,9 @@ fn the_feed_keeps_what_its_policy_says_and_always_the_newest_change() {
         runtime().block_on(async {
             let store = open_store(&home, engine);
             assert_eq!(kept(&store).await, (1, 0));
-            let never = FeedPolicy { max_changes: 100, max_age: i64::MAX };
+            let never = FeedPolicy { max_changes: 100, max_age: i64::MAX, max_for_index: 0 };
             let prune = |policy: FeedPolicy, now: i64, batch: usize| {
-                store.write(move |tx| changes::prune(tx, policy, now, batch))
+                store.write(move |tx| changes::prune(tx, policy, None, now, batch))
             };
             assert!(!prune(never, 0, 10).await.expect("nothing to delete"));
             for number in 0..100 {
@@ -231,7 +231,7 @@ fn the_feed_keeps_what_its_policy_says_and_always_the_newest_change() {
             assert_eq!(kept(&store).await, (42, 101));
             let read = store.read(move |tx| changes::after(tx, 0, 1000)).await.expect("changes");
             let newest = read.iter().map(|change| change.at).max().expect("some are kept");
-            let age = FeedPolicy { max_changes: u32::MAX, max_age: 1000 };
+            let age = FeedPolicy { max_changes: u32::MAX, max_age: 1000, ..never };
             assert!(!prune(age, newest, 100).await.expect("as old as may be"));
             let young = read.iter().filter(|change| change.at == newest).count() as i64;
             let old_enough = newest + 1000 + 1;
@@ -239,7 +239,7 @@ fn the_feed_keeps_what_its_policy_says_and_always_the_newest_change() {
             assert_eq!(kept(&store).await, (101 - young + 1, 101), "{engine:?}");
             assert!(!prune(age, old_enough, 100).await.expect("all but the newest go"));
             assert_eq!(kept(&store).await, (101, 101));
-            let none = FeedPolicy { max_changes: 0, max_age: 0 };
+            let none = FeedPolicy { max_changes: 0, max_age: 0, ..never };
             assert!(!prune(none, i64::MAX, 100).await.expect("the newest stays"));
             assert_eq!(kept(&store).await, (101, 101));
             store.close().await.expect("closed");

@@ -110,8 +110,8 @@ fn a_place_is_kept_as_long_as_all_that_followed_it() {
             make(&store, 10).await;
             let all = cursors(&store).await;
             let prune = |max_changes: u32| {
-                let policy = FeedPolicy { max_changes, max_age: i64::MAX };
-                store.write(move |tx| changes::prune(tx, policy, 0, 100))
+                let policy = FeedPolicy { max_changes, max_age: i64::MAX, ..FeedPolicy::default() };
+                store.write(move |tx| changes::prune(tx, policy, None, 0, 100))
             };
             prune(4).await.expect("pruned");
             // Behind the last one that is gone, and one before.
@@ -175,6 +175,45 @@ fn what_cannot_be_read_stops_nobody() {
             let filter = EventFilter { topics: Some(vec!["project".to_owned()]), ..Default::default() };
             let looked = store.read(move |tx| feed::first_match(tx, 0, &filter)).await.expect("looked");
             assert_eq!((looked.before, looked.is_match), (4, true), "who waits is told");
+            store.close().await.expect("closed");
+        });
+    }
+}
+
+/// What the search index lacks stays past the policy, its own row too, up to a bound of its own.
+#[test]
+fn a_place_that_is_needed_is_kept_up_to_a_bound() {
+    for engine in ENGINES {
+        let home = Home::new();
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            make(&store, 20).await;
+            let all = cursors(&store).await;
+            // All are over it, by their number and by their age.
+            let policy = FeedPolicy { max_changes: 1, max_age: 0, max_for_index: 10 };
+            let prune = |needed: Option<i64>| {
+                store.write(move |tx| changes::prune(tx, policy, needed, i64::MAX, 100))
+            };
+            let is_over = |needed: Option<i64>| {
+                store.read(move |tx| changes::is_over(tx, policy, needed, i64::MAX))
+            };
+            prune(Some(12)).await.expect("pruned");
+            assert!(!is_over(Some(12)).await.expect("is read"), "nothing that may go is left");
+            assert_eq!(seqs(&store, &all[11]).await, [13, 14, 15, 16, 17, 18, 19, 20]);
+            assert_eq!(expired(&store, &all[10]).await, [all[19].clone(), all[11].clone()]);
+            make(&store, 2).await;
+            prune(Some(12)).await.expect("pruned");
+            assert_eq!(seqs(&store, &all[11]).await.len(), 10, "at the bound");
+            make(&store, 1).await;
+            assert!(is_over(Some(12)).await.expect("is read"), "one past it");
+            prune(Some(12)).await.expect("pruned");
+            expired(&store, &all[11]).await;
+            assert_eq!(seqs(&store, &all[12]).await.len(), 10);
+            // Who needs nothing newer than all holds nothing, nor does nobody.
+            prune(Some(22)).await.expect("pruned");
+            expired(&store, &all[19]).await;
+            prune(None).await.expect("pruned");
+            assert_eq!(store.read(changes::bounds).await.expect("bounds").first, 23);
             store.close().await.expect("closed");
         });
     }

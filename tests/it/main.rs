@@ -33,6 +33,8 @@ mod projects;
 mod retries;
 mod reverts;
 mod search;
+mod search_building;
+mod search_crash;
 mod session_list;
 mod session_model;
 mod store_model;

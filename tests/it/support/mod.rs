@@ -7,6 +7,7 @@ pub(crate) mod edits;
 #[cfg(target_os = "linux")]
 mod flush_shim;
 pub(crate) mod git_diffs;
+pub(crate) mod scan;
 mod wire;
 
 #[cfg(target_os = "linux")]
