@@ -1,8 +1,8 @@
 //! Edits of files: recorded once, never changed, listed in the order recorded.
 //!
 //! `seq` is that order: a time is one of many within its millisecond, and clocks run back. No number
-//! is given twice, so that a list goes on behind any that it has shown: where a purge takes the newest
-//! edit, its number is kept.
+//! is given twice, so that a list goes on behind any that it has shown: the newest number that a
+//! purge took is kept.
 
 use serde::Serialize;
 
@@ -48,6 +48,8 @@ const INSERT: &str = "INSERT INTO agent_edits
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const NEWEST: &str = "SELECT seq FROM agent_edits ORDER BY seq DESC LIMIT 1";
+const NEWEST_OF_SESSION: &str =
+    "SELECT seq FROM agent_edits WHERE session_id = ?1 ORDER BY seq DESC LIMIT 1";
 const PURGED: &str = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'newest_purged_edit'";
 const SET_PURGED: &str = "INSERT INTO meta (key, value) VALUES ('newest_purged_edit', ?1)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -129,11 +131,11 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
     };
     let key = path_key(&edit.file_path);
     let new_key = edit.new_path.as_deref().map(path_key);
-    let (newest, purged) = newest(tx)?;
+    let seq = next_seq(tx)?;
     tx.execute_one(
         INSERT,
         &[
-            (newest.max(purged) + 1).into(),
+            seq.into(),
             edit.id.as_str().into(),
             edit.session_id.as_str().into(),
             edit.project_id.as_ref().map(ProjectId::as_str).into(),
@@ -159,16 +161,21 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
     Ok(edit)
 }
 
-/// Returns the numbers of the newest edit and of the newest one that was purged; 0 where there is none.
-fn newest(tx: &mut ReadTx<'_>) -> Result<(i64, i64)> {
+/// Returns the number of the next edit.
+fn next_seq(tx: &mut ReadTx<'_>) -> Result<i64> {
     let newest = tx.first(NEWEST, &[], Row::int)?.unwrap_or(0);
-    Ok((newest, tx.first(PURGED, &[], Row::int)?.unwrap_or(0)))
+    Ok(newest.max(newest_purged(tx)?) + 1)
 }
 
-/// Keeps the number of an edit that is about to be purged from being given again.
-pub(super) fn retire(tx: &mut WriteTx<'_>, seq: i64) -> Result<()> {
-    let (newest, purged) = newest(tx)?;
-    if seq >= newest && seq > purged {
+fn newest_purged(tx: &mut ReadTx<'_>) -> Result<i64> {
+    Ok(tx.first(PURGED, &[], Row::int)?.unwrap_or(0))
+}
+
+/// Keeps the numbers of a session's edits, which are to be purged, from being given again.
+pub(super) fn retire(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<()> {
+    let newest = tx.first(NEWEST_OF_SESSION, &[id.as_str().into()], Row::int)?;
+    let purged = newest_purged(tx)?;
+    if let Some(seq) = newest.filter(|seq| *seq > purged) {
         tx.execute_one(SET_PURGED, &[seq.to_string().as_str().into()])?;
     }
     Ok(())

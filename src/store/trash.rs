@@ -48,6 +48,7 @@ pub fn delete(tx: &mut WriteTx<'_>, params: &DeleteParams) -> Result<DeletedSess
     let deleted = found.shelf.is_outside_trash();
     if params.purge {
         move_to(tx, &params.id, Some(time::now()), Shelf::Purging)?;
+        edits::retire(tx, &params.id)?;
         sessions::changed(tx, Topic::SessionPurged, &found.session)?;
         if !delete_batch(tx, &params.id)? {
             tx.leave_purging();
@@ -98,9 +99,7 @@ pub(super) fn purge_batch(tx: &mut WriteTx<'_>) -> Result<bool> {
 /// Deletes a batch of a session, and returns whether it is gone.
 fn delete_batch(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
     let (mut rows, mut chars) = (0, 0);
-    for (read, delete, is_of_edits) in
-        [(MESSAGES, DELETE_MESSAGE, false), (EDITS, DELETE_EDIT, true)]
-    {
+    for (read, delete) in [(MESSAGES, DELETE_MESSAGE), (EDITS, DELETE_EDIT)] {
         let mut keys = Vec::new();
         if rows < BATCH_ROWS && chars < BATCH_CHARS {
             tx.each(read, &[id.as_str().into(), (BATCH_ROWS - rows).into()], |row| {
@@ -109,9 +108,6 @@ fn delete_batch(tx: &mut WriteTx<'_>, id: &SessionId) -> Result<bool> {
                 let is_full = chars >= BATCH_CHARS;
                 Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
-        }
-        if let Some(last) = keys.last().filter(|_| is_of_edits) {
-            edits::retire(tx, *last)?;
         }
         for key in keys {
             tx.execute_one(delete, &[id.as_str().into(), key.into()])?;
