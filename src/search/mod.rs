@@ -5,6 +5,7 @@ mod build;
 mod changes;
 mod compile;
 mod directory;
+mod follower;
 mod hits;
 mod index;
 mod indexer;
