@@ -50,6 +50,21 @@ impl Default for FeedPolicy {
     }
 }
 
+/// Which backups are made by themselves, and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupPolicy {
+    /// The time between two, in milliseconds, where something changed meanwhile.
+    pub every: Millis,
+    /// How many are kept of each reason; what a client asked for is kept beside them.
+    pub kept: usize,
+}
+
+impl Default for BackupPolicy {
+    fn default() -> Self {
+        Self { every: FeedPolicy::DAY, kept: 3 }
+    }
+}
+
 /// What a daemon needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -63,6 +78,8 @@ pub struct Config {
     pub feed: Option<FeedPolicy>,
     /// Whether messages can be searched, for which there is an index beside the database.
     pub search: bool,
+    /// Which backups are made by themselves; `None` makes none.
+    pub backups: Option<BackupPolicy>,
 }
 
 impl Config {
@@ -74,6 +91,7 @@ impl Config {
             readers: 2,
             feed: Some(FeedPolicy::default()),
             search: true,
+            backups: Some(BackupPolicy::default()),
         }
     }
 }

@@ -104,6 +104,13 @@ pub fn log_of(database: &Path) -> PathBuf {
     name.into()
 }
 
+/// The bytes that the user may still write to the file system of a folder.
+#[cfg(unix)]
+pub fn free_bytes(folder: &Path) -> std::io::Result<u64> {
+    let file_system = rustix::fs::statvfs(folder)?;
+    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+}
+
 /// Checks that a path fits a socket's address.
 pub fn check_socket_length(socket: &Path) -> Result<()> {
     let bytes = socket.as_os_str().len();

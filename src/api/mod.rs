@@ -4,6 +4,7 @@
 //! follow from it; `proto/openrpc.json` is the golden copy.
 
 pub mod attachment;
+pub mod backup;
 pub mod check;
 pub mod edit;
 pub mod error_kind;
@@ -144,6 +145,8 @@ macro_rules! for_each_method {
             $crate::api::system::Check,
             $crate::api::system::Status,
             $crate::api::rpc::Discover,
+            $crate::api::backup::MakeBackup,
+            $crate::api::backup::Restore,
             $crate::api::system::Shutdown,
         }
     };

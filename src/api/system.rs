@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::backup::Backup;
 use super::{Check as CheckParams, method};
 use crate::model::Millis;
 
@@ -136,10 +137,69 @@ pub struct StatusReport {
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.
     pub wal_bytes: u64,
+    /// Bytes that are free on the database's disk, where the system tells.
+    pub free_bytes: Option<u64>,
     /// What is stored.
     pub stored: StoredCounts,
     /// How the search index is.
     pub search: SearchStatus,
+    /// The backups in the folder of backups.
+    pub backups: BackupStatus,
+    /// What should be seen to.
+    pub warnings: Vec<Warning>,
+    /// The last time that the database was found damaged, where it ever was.
+    pub recovery: Option<RecoveryStatus>,
+}
+
+/// The backups in the folder of backups.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BackupStatus {
+    /// How many there are.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The newest.
+    pub last: Option<Backup>,
+}
+
+/// What a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningKind {
+    /// Little room is left on the disk.
+    DiskNearlyFull,
+    /// The database was damaged not long ago, and not all could be saved.
+    RecoveredWithLosses,
+}
+
+/// Something that a person should see to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// What it is about.
+    pub kind: WarningKind,
+    /// What is wrong, and what to do.
+    pub text: String,
+}
+
+/// What the last recovery came to. Its report, in full, is `report.json` in the folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryStatus {
+    /// When it was.
+    pub at: Millis,
+    /// What was wrong.
+    pub reasons: Vec<String>,
+    /// Where the damaged files are kept.
+    pub folder: String,
+    /// True where nothing was lost, as far as that can be known.
+    pub is_whole: bool,
+    /// Rows that are known to be lost.
+    pub lost: u64,
+    /// Rows that are kept, and may be older than what was last written, or altered.
+    pub suspect: u64,
+    /// Rows that came from a backup.
+    pub from_backup: u64,
+    /// That backup.
+    pub backup: Option<String>,
 }
 
 /// What the search index is doing.
@@ -261,14 +321,15 @@ method! {
             "socket": "/home/me/.rainy-aether/run/aetherd.sock"
         },
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
-        "database_bytes": 4096, "wal_bytes": 65536,
+        "database_bytes": 4096, "wal_bytes": 65536, "free_bytes": 100000000000,
         "stored": {
             "projects": 0, "files": 0, "sessions": 2, "messages": 2, "edits": 1, "settings": 2,
             "attachments": 1, "attachment_bytes": 8
         },
         "search": {
             "state": "ready", "indexed_seq": 19, "lag": 0, "documents": 4, "done": 4, "total": 4
-        }
+        },
+        "backups": {"count": 0, "bytes": 0, "last": null}, "warnings": [], "recovery": null
     }"#,
 }
 

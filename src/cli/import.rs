@@ -2,12 +2,8 @@
 
 use std::path::PathBuf;
 
-use tokio::sync::oneshot;
-
-use super::{Failure, output};
-use crate::client::{Client, ClientError};
-use crate::config::Config;
-use crate::daemon;
+use super::{Failure, meanwhile, output};
+use crate::client::Client;
 use crate::error::Error;
 use crate::paths::Paths;
 use crate::transfer::{self, FileOutcome, Totals};
@@ -20,11 +16,8 @@ pub(super) struct ImportArgs {
 }
 
 pub(super) async fn run(paths: Paths, args: &ImportArgs, as_json: bool) -> Result<(), Failure> {
-    let totals = match Client::connect(&paths.socket).await {
-        Ok(mut client) => import(&mut client, args, as_json).await?,
-        Err(ClientError::Unreachable { .. }) => import_alone(paths, args, as_json).await?,
-        Err(error) => return Err(error.into()),
-    };
+    let (totals, _) =
+        meanwhile::with_daemon(paths, async |client| import(client, args, as_json).await).await?;
     if as_json {
         output::json(&serde_json::json!({ "totals": totals }))?;
     } else {
@@ -37,28 +30,6 @@ pub(super) async fn run(paths: Paths, args: &ImportArgs, as_json: bool) -> Resul
         "not all could be imported; the lines above say what, and the files are as they were"
             .to_owned(),
     ))
-}
-
-/// Imports without a daemon: is one for as long as it takes.
-async fn import_alone(paths: Paths, args: &ImportArgs, as_json: bool) -> Result<Totals, Failure> {
-    let socket = paths.socket.clone();
-    let daemon = daemon::start(&Config::new(paths)).await?;
-    let (done, stop) = oneshot::channel::<()>();
-    let importing = async {
-        let outcome = match Client::connect(&socket).await {
-            Ok(mut client) => import(&mut client, args, as_json).await,
-            Err(error) => Err(error.into()),
-        };
-        drop(done);
-        outcome
-    };
-    let running = daemon.run(async {
-        // Nothing is sent: the import is over when its end is dropped.
-        let _ = stop.await;
-    });
-    let (ended, outcome) = tokio::join!(running, importing);
-    ended?;
-    outcome
 }
 
 /// Prints one line a file, and below it what is to be known of it.

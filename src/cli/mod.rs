@@ -1,10 +1,13 @@
 //! The command line: one file a command.
 
+mod backup;
 mod call;
 mod endpoint;
 mod import;
 mod logging;
+mod meanwhile;
 mod output;
+mod restore;
 mod running;
 mod serve;
 mod status;
@@ -69,6 +72,10 @@ enum Command {
     Call(call::CallArgs),
     /// Import the IDE's sessions and settings; where no daemon runs, it is one meanwhile
     Import(import::ImportArgs),
+    /// Write a checked copy of the database into one file, while others are served
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database, which is kept
+    Restore(restore::RestoreArgs),
 }
 
 /// Why a command failed.
@@ -146,6 +153,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Endpoint => endpoint::run(&paths, globals.json),
             Command::Call(args) => call::run(&paths, &args, globals.json).await,
             Command::Import(args) => import::run(paths, &args, globals.json).await,
+            Command::Backup(args) => backup::run(paths, &args, globals.json).await,
+            Command::Restore(args) => restore::run(paths, &args, globals.json).await,
         }
     })
 }

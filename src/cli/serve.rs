@@ -1,7 +1,7 @@
 //! `aetherd serve`.
 
 use super::Failure;
-use crate::config::{Config, EngineKind, FeedPolicy};
+use crate::config::{BackupPolicy, Config, EngineKind, FeedPolicy};
 use crate::daemon;
 use crate::paths::Paths;
 
@@ -20,6 +20,9 @@ pub(super) struct ServeArgs {
     /// Days that the change feed keeps a change at most
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     feed_max_days: u32,
+    /// Backups that are kept of those made by themselves, for each reason; 0 makes no daily ones
+    #[arg(long, value_name = "N", default_value_t = BackupPolicy::default().kept)]
+    backups_kept: usize,
 }
 
 pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
@@ -32,6 +35,8 @@ pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
         engine: args.engine,
         search: !args.no_search,
         feed: Some(feed),
+        backups: (args.backups_kept > 0)
+            .then(|| BackupPolicy { kept: args.backups_kept, ..BackupPolicy::default() }),
         ..Config::new(paths)
     };
     daemon::serve(&config).await.map_err(Failure::Own)

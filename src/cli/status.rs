@@ -1,7 +1,7 @@
 //! `aetherd status`.
 
 use super::{Failure, output, running};
-use crate::api::system::{NoParams, SearchState, SearchStatus, Status, StatusReport};
+use crate::api::system::{BackupStatus, NoParams, SearchState, SearchStatus, Status, StatusReport};
 use crate::client::{Client, ClientError};
 use crate::model::time;
 use crate::paths::Paths;
@@ -45,6 +45,7 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
             ),
         ),
         ("search", search(&status.search)),
+        ("backups", backups(&status.backups)),
         ("connections", status.connections.to_string()),
         (
             "writes",
@@ -57,6 +58,9 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
         ),
     ] {
         output::line(&format!("{name:<12}{value}"))?;
+    }
+    for warning in &status.warnings {
+        output::line(&format!("{:<12}{}", "warning", warning.text))?;
     }
     Ok(())
 }
@@ -82,6 +86,18 @@ fn no_answer(paths: &Paths, error: ClientError) -> Result<Failure, Failure> {
         "an aetherd {who} serves {}, but {why}; `aetherd stop` ends it",
         paths.home.display()
     )))
+}
+
+fn backups(backups: &BackupStatus) -> String {
+    match &backups.last {
+        None => "none yet".to_owned(),
+        Some(last) => format!(
+            "{} ({}), the last {} ago",
+            counted(i128::from(backups.count), "backup"),
+            size(backups.bytes),
+            duration(time::now() - last.created_at)
+        ),
+    }
 }
 
 fn search(search: &SearchStatus) -> String {
@@ -113,7 +129,7 @@ fn duration(millis: i64) -> String {
 }
 
 /// Bytes in units of 1024, as IEC 80000-13 names them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

@@ -1,9 +1,12 @@
 //! The daemon's life: its start order and its stop order, each one readable function.
 
+pub mod backing_up;
+mod checking;
 pub mod collecting;
 mod feed_keeping;
 mod lock;
 mod signals;
+mod watching_disk;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,11 +15,12 @@ pub use lock::{HomeLock, LockInfo};
 pub use signals::ask_to_stop;
 
 use crate::api;
-use crate::config::{Config, FeedPolicy};
+use crate::config::{BackupPolicy, Config, FeedPolicy};
 use crate::error::{Error, Result};
 use crate::search::Search;
 use crate::server::methods::Methods;
 use crate::server::{self, Server};
+use crate::store::recovery::{Suspicion, suspect};
 use crate::store::{Store, StoreOptions};
 use crate::transport::{self, Listener};
 
@@ -24,8 +28,18 @@ use crate::transport::{self, Listener};
 pub struct Daemon {
     server: Arc<Server>,
     feed: Option<FeedPolicy>,
+    backups: Option<BackupPolicy>,
     listener: Listener,
-    _lock: HomeLock,
+    lock: HomeLock,
+}
+
+/// How a daemon's run ended.
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// It closed the database to open it anew: it was damaged, and is recovered then, or another was put in
+    /// its place. It still has the lock.
+    Reopening(HomeLock),
 }
 
 /// Starts: lock, open and migrate, bind, ready. Serves the protocol's methods.
@@ -37,6 +51,10 @@ pub async fn start(config: &Config) -> Result<Daemon> {
 pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
     transport::prepare_home(&config.paths)?;
     let lock = HomeLock::take(&config.paths)?;
+    start_locked(config, lock, methods).await
+}
+
+async fn start_locked(config: &Config, lock: HomeLock, methods: Methods) -> Result<Daemon> {
     let store = Arc::new(Store::open(&StoreOptions {
         database: config.paths.database(),
         backups: config.paths.backups(),
@@ -68,7 +86,7 @@ pub async fn start_with(config: &Config, methods: Methods) -> Result<Daemon> {
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    Ok(Daemon { server, feed: config.feed, listener, _lock: lock })
+    Ok(Daemon { server, feed: config.feed, backups: config.backups, listener, lock })
 }
 
 /// Binds the socket and writes who listens there into the lock: both, or neither.
@@ -89,12 +107,13 @@ async fn listen(config: &Config, lock: &HomeLock, server: &Server) -> Result<Lis
 }
 
 impl Daemon {
-    /// Serves until `stop` is done, a client asks for the end, or the writer fails for good.
+    /// Serves until `stop` is done, a client asks for the end, the writer fails for good, or the database
+    /// is found damaged.
     ///
     /// Then: accept no more, finish what is in flight, commit the search index, drain the writer,
     /// checkpoint, close, remove our own socket, unlock.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let Self { server, feed, listener, _lock } = self;
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended> {
+        let Self { server, feed, backups, listener, lock } = self;
         let serving = server::run(Arc::clone(&server), &listener);
         let mut serving = std::pin::pin!(serving);
         let mut stop = std::pin::pin!(stop);
@@ -102,16 +121,32 @@ impl Daemon {
         let mut keeping = std::pin::pin!(keeping);
         let collecting = collecting::keep(&server.store);
         let mut collecting = std::pin::pin!(collecting);
+        let backing_up = backing_up::keep(&server.store, backups);
+        let mut backing_up = std::pin::pin!(backing_up);
+        let watching = watching_disk::keep(&server.paths.home);
+        let mut watching = std::pin::pin!(watching);
+        let checking = checking::keep(&server.store);
+        let mut checking = std::pin::pin!(checking);
+        let mut is_damaged = false;
         tokio::select! {
             () = &mut serving => {}
             never = &mut keeping => match never {},
             never = &mut collecting => match never {},
+            never = &mut backing_up => match never {},
+            never = &mut watching => match never {},
+            () = &mut checking => {
+                is_damaged = true;
+                server.stop();
+                serving.await;
+            }
             () = &mut stop => {
                 server.stop();
                 serving.await;
             }
             error = server.store.failed() => {
                 // Crash rather than corrupt: nothing more is written; the next start recovers.
+                let reasons = vec![error.to_string()];
+                suspect(server.store.database(), &Suspicion { reasons, is_confirmed: false });
                 listener.remove();
                 return Err(error);
             }
@@ -119,8 +154,18 @@ impl Daemon {
         server.search.close().await;
         let closed = server.store.close().await;
         listener.remove();
+        if let Some(restore) = server.take_restore() {
+            closed?;
+            restore.swap()?;
+            tracing::info!(kept = %restore.kept().display(), "a backup is in the place of the database");
+            return Ok(Ended::Reopening(lock));
+        }
+        if is_damaged {
+            // What could not be closed is recovered with the rest.
+            return Ok(Ended::Reopening(lock));
+        }
         tracing::info!("stopped");
-        closed
+        closed.map(|()| Ended::Stopped)
     }
 }
 
@@ -128,5 +173,14 @@ impl Daemon {
 pub async fn serve(config: &Config) -> Result<()> {
     let stop = signals::stop_requested()
         .map_err(|error| Error::Startup(format!("cannot listen for signals: {error}")))?;
-    start(config).await?.run(stop).await
+    let mut stop = std::pin::pin!(stop);
+    let mut daemon = start(config).await?;
+    loop {
+        match daemon.run(&mut stop).await? {
+            Ended::Stopped => return Ok(()),
+            Ended::Reopening(lock) => {
+                daemon = start_locked(config, lock, Methods::standard()).await?;
+            }
+        }
+    }
 }

@@ -75,6 +75,10 @@ topics! {
     AttachmentAdded = "attachment.added",
     /// An attachment that nothing referred to was deleted.
     AttachmentCollected = "attachment.collected",
+    /// The database was found damaged and was recovered: this is the first change of a new feed.
+    DatabaseRecovered = "database.recovered",
+    /// A backup was put in the place of the database: this is the first change of a new feed.
+    DatabaseRestored = "database.restored",
 }
 
 impl Topic {

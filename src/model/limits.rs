@@ -97,3 +97,6 @@ pub const MAX_QUERY_DEPTH: usize = 32;
 pub const MAX_PREFIX_WORDS: usize = 1000;
 /// Searches that wait for the one that is carried out.
 pub const MAX_QUEUED_SEARCHES: usize = 256;
+
+/// Bytes below which a disk is said to be nearly full.
+pub const LITTLE_ROOM_BYTES: u64 = 512 * 1024 * 1024;

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 
-use super::{Server, feed};
+use super::{Server, backup, feed, status};
 use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
@@ -77,11 +77,13 @@ impl Methods {
         methods.direct::<api::system::Greet>(|server, _| Ok(hello(server)));
         methods.direct::<api::system::Ping>(|server, _| Ok(pong(server)));
         methods.direct::<api::system::Shutdown>(|server, _| Ok(shutdown(server)));
-        methods.add::<api::system::Status>(|server, _| Ok(status(Arc::clone(server))));
+        methods.add::<api::system::Status>(|server, _| Ok(status::status(server)));
         methods.add::<api::system::Check>(|_, _| {
             Ok(Work::LongRead(Box::new(|tx| encode(&check(tx)?))))
         });
         methods.direct::<api::rpc::Discover>(|_, _| Ok(DOCUMENT.clone()));
+        methods.add::<api::backup::MakeBackup>(backup::back_up);
+        methods.add::<api::backup::Restore>(|server, params| Ok(backup::restore(server, params)));
 
         methods.write::<api::settings::Set>(store::settings::set);
         methods.write::<api::settings::SetMany>(|tx, params| {
@@ -275,7 +277,7 @@ fn in_plain_words(problem: String) -> String {
     format!("{found}, expected {plain}")
 }
 
-fn paths(server: &Server) -> api::system::Paths {
+pub(super) fn paths(server: &Server) -> api::system::Paths {
     let shown = |path: &std::path::Path| path.display().to_string();
     api::system::Paths {
         home: shown(&server.paths.home),
@@ -318,32 +320,6 @@ fn open_project(params: api::project::OpenParams) -> Work {
         Box::new(move |tx| store::places::folders_to_see(tx, &asked)),
         Box::new(move |seen| Box::new(move |tx| encode(&store::places::open(tx, &params, &seen)?))),
     )
-}
-
-fn status(server: Arc<Server>) -> Work {
-    Work::Read(Box::new(move |tx| {
-        let writer = server.store.writer_counts();
-        let database = server.store.database();
-        let bytes = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        encode(&api::system::StatusReport {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol: api::PROTOCOL,
-            pid: std::process::id(),
-            instance_id: server.instance_id.clone(),
-            started_at: server.started_at,
-            engine: server.store.engine_name().to_owned(),
-            schema_version: server.store.schema_version(),
-            paths: paths(&server),
-            connections: server.connections(),
-            queued_writes: writer.queued,
-            writes: writer.writes,
-            groups: writer.groups,
-            database_bytes: bytes(database),
-            wal_bytes: bytes(&crate::paths::log_of(database)),
-            stored: store::status::counts(tx)?,
-            search: server.search.status(),
-        })
-    }))
 }
 
 fn check(tx: &mut ReadTx<'_>) -> Result<api::system::CheckReport> {

@@ -1,6 +1,7 @@
 //! The server: accepts connections, tells the framings apart, dispatches calls.
 
 pub mod allowance;
+mod backup;
 mod connection;
 mod conversation;
 pub mod dispatch;
@@ -10,13 +11,14 @@ pub mod framing;
 mod http;
 pub mod methods;
 pub mod request;
+mod status;
 #[cfg(test)]
 mod testing;
 mod websocket;
 pub mod wire_error;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -28,6 +30,7 @@ use crate::model::{Millis, time};
 use crate::paths::Paths;
 use crate::search::Search;
 use crate::store::Store;
+use crate::store::restore::Prepared;
 use crate::transport::Listener;
 use feed::Tail;
 use methods::Methods;
@@ -55,6 +58,7 @@ pub struct Server {
     /// Calls in flight of all conversations.
     calls: AtomicUsize,
     stop: watch::Sender<bool>,
+    restore: Mutex<Option<Prepared>>,
 }
 
 impl Server {
@@ -71,12 +75,24 @@ impl Server {
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             calls: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
+            restore: Mutex::new(None),
         })
     }
 
     /// Asks the server to stop; `run` returns when what is in flight is done.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Asks the server to stop, and whoever runs it to put a backup in the database's place then.
+    fn stop_for_restore(&self, prepared: Prepared) {
+        self.restore.lock().expect("no holder of the lock panics").replace(prepared);
+        self.stop();
+    }
+
+    /// Returns the backup that is to be put in the database's place, where one was asked for.
+    pub fn take_restore(&self) -> Option<Prepared> {
+        self.restore.lock().expect("no holder of the lock panics").take()
     }
 
     /// Returns once the server was asked to stop.

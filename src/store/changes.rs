@@ -101,6 +101,12 @@ pub fn time_of(tx: &mut ReadTx<'_>, seq: Seq) -> Result<Option<Millis>> {
     }
 }
 
+/// Returns when the newest change was made; 0 where there was never one.
+pub fn newest_at(tx: &mut ReadTx<'_>) -> Result<Millis> {
+    let last = bounds(tx)?.last;
+    Ok(time_of(tx, last)?.unwrap_or(0))
+}
+
 /// Returns the changes behind one, in order, as many as asked for at most.
 pub fn after(tx: &mut ReadTx<'_>, seq: Seq, limit: usize) -> Result<Vec<Change>> {
     let mut changes = Vec::new();

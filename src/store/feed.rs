@@ -228,6 +228,8 @@ fn record(tx: &mut ReadTx<'_>, change: &Change) -> Result<Option<Json>> {
             let hash = super::stored(AttachmentHash::parse(id))?;
             shown(attachments::without_bytes(tx, &hash))
         }
+        // `system.status` tells of it.
+        Topic::DatabaseRecovered | Topic::DatabaseRestored => Ok(None),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod attachments;
 pub mod backup;
 pub mod changes;
 pub mod compact;
+mod doubts;
 pub mod edits;
 pub mod engine;
 pub mod feed;
@@ -11,8 +12,10 @@ mod file_edits;
 pub mod files;
 mod first_sent;
 pub mod fork;
+mod format;
 mod hidden;
 pub mod history;
+mod mark;
 pub mod messages;
 pub mod migrations;
 pub(crate) mod page;
@@ -21,7 +24,9 @@ pub mod places;
 mod prefix;
 pub mod projects;
 mod readers;
+pub mod recovery;
 pub mod replay;
+pub mod restore;
 pub mod revert;
 pub mod searchable;
 pub mod session_list;
@@ -45,8 +50,12 @@ pub use writer::{PendingWrite, WriterCounts};
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{FeedId, JsonObject, Seq};
+use crate::paths::log_of;
+use backup::{Backup, Reason, Target};
+use doubts::Doubts;
 use engine::Engine;
-use readers::Readers;
+use mark::Mark;
+use readers::{Priority, Readers};
 use writer::Writer;
 
 /// How a store is opened.
@@ -66,7 +75,7 @@ pub struct StoreOptions {
 
 /// An open database. Cheap to share; closed once.
 pub struct Store {
-    database: PathBuf,
+    options: StoreOptions,
     engine_name: &'static str,
     schema_version: i64,
     feed_id: FeedId,
@@ -75,21 +84,26 @@ pub struct Store {
     readers: Readers,
     /// What takes seconds has a reader of its own, so that others do not wait behind it.
     long_reader: Mutex<Option<Arc<Readers>>>,
+    doubts: Doubts,
+    was_closed: bool,
 }
 
 impl Store {
     /// Opens the database, creates or migrates its tables, and starts the writer and the readers.
     ///
-    /// Blocks; call it before serving. A file that holds data is backed up before it is migrated; one
-    /// that is not ours is refused.
+    /// Blocks; call it before serving. A file that holds data is backed up before it is migrated, one
+    /// that is damaged is set aside and recovered, and one that is not ours is refused.
     pub fn open(options: &StoreOptions) -> Result<Self> {
-        migrations::recognise::refuse_by_header(options)?;
-        Self::open_recognised(options)
+        recovery::open(options)
             .map_err(|error| migrations::recognise::name_the_file(options, error))
     }
 
-    fn open_recognised(options: &StoreOptions) -> Result<Self> {
+    /// Opens the database as it is. An error tells where it is damaged, or lacks what was acknowledged.
+    fn open_as_it_is(options: &StoreOptions) -> Result<Self> {
+        let log = std::fs::metadata(log_of(&options.database));
+        let was_closed = log.map_or(true, |log| log.len() == 0);
         let engine: Arc<dyn Engine> = engine::open(options.engine, &options.database)?;
+        let doubts = Doubts::new();
         let mut connection = engine.connect()?;
         migrations::run(connection.as_mut(), options)?;
         // The engine flushes what is in its files, not that they are there: a power loss could
@@ -102,10 +116,21 @@ impl Store {
             changes::rename(connection.as_mut())?;
         }
         let feed_id = changes::feed_id(connection.as_mut())?;
-        let writer = Writer::start(connection, options.has_feed.then_some(last_seq))?;
-        let readers = Readers::start(&engine, "aetherd-read", options.readers.max(1))?;
+        if let Some(problem) = mark::problem(&options.database, &feed_id, last_seq) {
+            return Err(Error::Damaged(problem));
+        }
+        let mark = Mark::open(&options.database, &feed_id, last_seq)?;
+        let feed = options.has_feed.then_some((last_seq, mark));
+        let writer = Writer::start(connection, feed, &doubts)?;
+        let readers = Readers::start(
+            &engine,
+            "aetherd-read",
+            options.readers.max(1),
+            Priority::Usual,
+            &doubts,
+        )?;
         Ok(Self {
-            database: options.database.clone(),
+            options: options.clone(),
             engine_name: engine.name(),
             schema_version: migrations::CURRENT_VERSION,
             feed_id,
@@ -113,6 +138,8 @@ impl Store {
             writer,
             readers,
             long_reader: Mutex::new(None),
+            doubts,
+            was_closed,
         })
     }
 
@@ -160,7 +187,13 @@ impl Store {
             match started.as_ref() {
                 Some(reader) => Arc::clone(reader),
                 None => {
-                    let reader = Arc::new(Readers::start(&self.engine, "aetherd-long-read", 1)?);
+                    let reader = Arc::new(Readers::start(
+                        &self.engine,
+                        "aetherd-long-read",
+                        1,
+                        Priority::Low,
+                        &self.doubts,
+                    )?);
                     Arc::clone(started.insert(reader))
                 }
             }
@@ -189,6 +222,36 @@ impl Store {
         self.writer.failed().await
     }
 
+    /// Returns what writes a backup, as a read that takes long.
+    pub fn backup_job(
+        &self,
+        target: Target,
+        reason: Reason,
+    ) -> impl FnOnce(&mut ReadTx<'_>) -> Result<Backup> + Send + use<> {
+        let (database, engine) = (self.options.database.clone(), self.options.engine);
+        move |tx| tx.back_up(&database, engine, &target, reason)
+    }
+
+    /// Writes a backup, behind other reads that take long.
+    pub async fn back_up(&self, target: Target, reason: Reason) -> Result<Backup> {
+        self.queue_long_read(self.backup_job(target, reason)).await?.await
+    }
+
+    /// How the database was opened.
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// True where the daemon before closed the database.
+    pub fn was_closed(&self) -> bool {
+        self.was_closed
+    }
+
+    /// Returns how often something failed as it does where the database is damaged, and news of it.
+    pub fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.follow()
+    }
+
     /// Finishes what is queued, checkpoints, and closes the database.
     pub async fn close(&self) -> Result<()> {
         let long_reader = self.long_reader.lock().expect("no holder of the lock panics").take();
@@ -201,7 +264,7 @@ impl Store {
 
     /// The database file.
     pub fn database(&self) -> &Path {
-        &self.database
+        &self.options.database
     }
 
     /// The storage engine's name.

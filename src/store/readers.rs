@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::doubts::Doubts;
 use super::engine::{Connection, Engine};
 use super::transaction::ReadTx;
 use crate::error::{Error, Result};
@@ -22,7 +23,30 @@ pub(super) struct Readers {
     places: Arc<Semaphore>,
     /// Each reader holds a sender; all are gone when all have ended.
     ended: tokio::sync::Mutex<tokio::sync::mpsc::Receiver<()>>,
+    doubts: Doubts,
 }
+
+/// How readers share the processor with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// As all threads do.
+    Usual,
+    /// They take what the others leave, where the system lets a thread do so.
+    Low,
+}
+
+/// Lets other threads go first. On Linux the priority is a thread's own (setpriority(2)); elsewhere it would
+/// be that of the whole process.
+#[cfg(target_os = "linux")]
+fn yield_to_others() {
+    const LOWEST: i32 = 19;
+    if let Err(error) = rustix::process::setpriority_process(None, LOWEST) {
+        tracing::debug!(%error, "a thread keeps the usual priority");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_others() {}
 
 /// A queued read's result.
 #[derive(Debug)]
@@ -43,8 +67,15 @@ impl<T> Future for PendingRead<T> {
 }
 
 impl Readers {
-    /// Starts so many readers of this name, each with its own connection.
-    pub(super) fn start(engine: &Arc<dyn Engine>, name: &str, count: usize) -> Result<Self> {
+    /// Starts so many readers of this name, each with its own connection, who tell where what they read
+    /// may be damaged.
+    pub(super) fn start(
+        engine: &Arc<dyn Engine>,
+        name: &str,
+        count: usize,
+        priority: Priority,
+        doubts: &Doubts,
+    ) -> Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         let (alive, ended) = tokio::sync::mpsc::channel(1);
@@ -54,6 +85,9 @@ impl Readers {
             std::thread::Builder::new()
                 .name(format!("{name}-{number}"))
                 .spawn(move || {
+                    if priority == Priority::Low {
+                        yield_to_others();
+                    }
                     serve(&engine, connection, &jobs);
                     drop(alive);
                 })
@@ -65,6 +99,7 @@ impl Readers {
             queue: Mutex::new(Some(queue)),
             places: Arc::new(Semaphore::new(MAX_QUEUED_READS)),
             ended: tokio::sync::Mutex::new(ended),
+            doubts: doubts.clone(),
         })
     }
 
@@ -77,6 +112,7 @@ impl Readers {
         let place =
             Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
         let (reply, receiver) = oneshot::channel();
+        let doubts = self.doubts.clone();
         let job: Job = Box::new(move |connection| {
             // Nobody waits any more: a stop must not have to read for those who were cut off.
             if reply.is_closed() {
@@ -91,11 +127,17 @@ impl Readers {
             };
             match catch_unwind(AssertUnwindSafe(|| read(connection, work))) {
                 Ok((result, is_sound)) => {
+                    if let Err(error) = &result {
+                        doubts.about(error);
+                    }
                     let _ = reply.send(result);
                     is_sound && end_transaction(connection)
                 }
                 // Dropping the sender tells that it panicked.
-                Err(_) => false,
+                Err(_) => {
+                    doubts.raise();
+                    false
+                }
             }
         });
         let queue = self.queue.lock().expect("no holder of the lock panics");

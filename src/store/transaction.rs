@@ -4,10 +4,17 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use super::backup::{self, Backup, Reason, Target};
 use super::engine::{Connection, Row, Value};
+use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Seq, time};
+
+/// The longest pause between two parts of a backup.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A snapshot that can be read.
 pub struct ReadTx<'a> {
@@ -71,6 +78,23 @@ impl<'a> ReadTx<'a> {
         catch_unwind(check).unwrap_or_else(|_| {
             self.is_sound = false;
             Ok(vec!["the engine panicked over what it read; the log says where".to_owned()])
+        })
+    }
+
+    /// Writes a verified copy of what it sees, and leaves others their turns at the disk.
+    pub(super) fn back_up(
+        &mut self,
+        database: &Path,
+        engine: EngineKind,
+        target: &Target,
+        reason: Reason,
+    ) -> Result<Backup> {
+        let mut turn = Instant::now();
+        backup::write(self.connection, database, engine, target, reason, &mut |_| {
+            // As long as it took.
+            std::thread::sleep(turn.elapsed().min(LONGEST_PAUSE));
+            turn = Instant::now();
+            Ok(())
         })
     }
 

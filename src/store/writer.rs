@@ -2,7 +2,7 @@
 //!
 //! There is no timer: what has queued while the last group was committed is the next group.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::doubts::Doubts;
 use super::engine::{self, Connection};
+use super::mark::Mark;
 use super::transaction::WriteTx;
 use super::trash;
 use crate::error::{Error, Result};
@@ -61,6 +63,8 @@ struct Progress {
     counters: Arc<Counters>,
     /// The number of the newest change on the disk; `None` where changes are not written.
     committed: Option<watch::Sender<Seq>>,
+    mark: Option<RefCell<Mark>>,
+    doubts: Doubts,
     /// Whether something may be left to purge; at the start, what the end before broke off.
     is_purging: Cell<bool>,
 }
@@ -77,9 +81,14 @@ impl Progress {
 
     /// Tells of a commit whose last change has this number.
     fn committed(&self, last_seq: Option<Seq>) {
-        if let Some((committed, last)) = self.committed.as_ref().zip(last_seq) {
-            committed.send_if_modified(|seq| std::mem::replace(seq, last) != last);
+        let Some((committed, last)) = self.committed.as_ref().zip(last_seq) else { return };
+        if *committed.borrow() == last {
+            return;
         }
+        if let Some(mark) = &self.mark {
+            mark.borrow_mut().set(last);
+        }
+        committed.send_replace(last);
     }
 }
 
@@ -149,9 +158,14 @@ impl<T> Future for PendingWrite<T> {
 }
 
 impl Writer {
-    /// Starts the writer's thread on a connection that nothing else uses, behind the last change;
-    /// `None` writes no changes.
-    pub(super) fn start(connection: Box<dyn Connection>, last_seq: Option<Seq>) -> Result<Self> {
+    /// Starts the writer's thread on a connection that nothing else uses, behind the last change and with
+    /// the mark of the next ones; `None` writes no changes.
+    pub(super) fn start(
+        connection: Box<dyn Connection>,
+        feed: Option<(Seq, Mark)>,
+        doubts: &Doubts,
+    ) -> Result<Self> {
+        let (last_seq, mark) = feed.map(|(seq, mark)| (seq, RefCell::new(mark))).unzip();
         let (queue, jobs) = mpsc::channel();
         let (ended_sender, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
@@ -159,6 +173,8 @@ impl Writer {
         let progress = Progress {
             counters: Arc::clone(&counters),
             committed: last_seq.map(|_| committed_sender),
+            mark,
+            doubts: doubts.clone(),
             is_purging: Cell::new(true),
         };
         std::thread::Builder::new()
@@ -400,6 +416,7 @@ fn write_one(
             if error.is_storage() {
                 tracing::error!(%error, "a write failed");
             }
+            progress.doubts.about(error);
             roll_back(connection)?;
         }
     }

@@ -19,7 +19,9 @@ use aetherd::store::{Store, attachments, changes, history, messages, sessions, t
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{ENGINES, Home, LineClient, error_kind, open_store, request, runtime};
+use crate::support::{
+    ENGINES, Home, LineClient, edit_database, error_kind, open_store, request, runtime,
+};
 
 fn put_params(bytes: &[u8], mime: &str, name: Option<&str>) -> PutParams {
     let data = AttachmentData::new(bytes.to_vec());
@@ -696,9 +698,9 @@ fn a_daemon_collects_what_is_old_and_keeps_what_is_used_or_young() {
     drop(client);
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0), "{}", home.log());
-    let file = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
-    file.execute("UPDATE attachments SET put_at = 0", []).expect("they are old");
-    drop(file);
+    edit_database(&home.path().join("ide.db"), |file| {
+        file.execute("UPDATE attachments SET put_at = 0", []).expect("they are old");
+    });
 
     let daemon = home.start();
     let mut client = daemon.client();

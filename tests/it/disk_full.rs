@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
-use crate::support::{Home, LineClient, error_kind, request};
+use crate::support::{Home, LineClient, edit_database, error_kind, request};
 
 /// Bytes a file may have, set once the daemon serves.
 const LIMIT_BYTES: u64 = 3 * 1024 * 1024;
@@ -145,10 +145,10 @@ fn a_purge_that_found_no_room_goes_on_when_there_is() {
     client.call("message.append_many", json!({"session_id": "s", "messages": messages}));
     client.call("system.shutdown", json!({}));
     assert_eq!(daemon.wait().code(), Some(0));
-    let file = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
-    file.execute_batch("UPDATE agent_sessions SET shelf = 3, deleted_at = 1 WHERE id = 's'")
-        .expect("a purge that has begun");
-    drop(file);
+    edit_database(&home.path().join("ide.db"), |file| {
+        file.execute_batch("UPDATE agent_sessions SET shelf = 3, deleted_at = 1 WHERE id = 's'")
+            .expect("a purge that has begun");
+    });
     // Room for the lock, and none for the log of the database: 8 KiB a file.
     let binary = home.command();
     let mut command = Command::new("sh");

@@ -8,7 +8,7 @@ use aetherd::store::feed::{self, Room, Start};
 use aetherd::store::{Store, changes, messages, sessions, settings};
 use serde_json::json;
 
-use crate::support::{ENGINES, Home, open_store, params, runtime};
+use crate::support::{ENGINES, Home, edit_database, open_store, params, runtime};
 
 const ROOM: Room = Room { events: 1000, bytes: 1024 * 1024 };
 
@@ -135,9 +135,9 @@ fn a_place_is_kept_as_long_as_all_that_followed_it() {
 
 /// Changes a closed database behind the daemon's back, as a fault of the disk does.
 fn damage(home: &Home, sql: &str) {
-    let connection = rusqlite::Connection::open(home.path().join("ide.db")).expect("a database");
-    assert_eq!(connection.execute(sql, []).expect("it is changed"), 1);
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("cut");
+    edit_database(&home.path().join("ide.db"), |connection| {
+        assert_eq!(connection.execute(sql, []).expect("it is changed"), 1);
+    });
 }
 
 #[test]

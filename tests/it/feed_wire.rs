@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, LineClient};
+use crate::support::{Home, LineClient, edit_database};
 
 /// Takes the next event of a connection, as `subscription topic entity project`.
 fn told(client: &mut LineClient) -> String {
@@ -111,11 +111,10 @@ fn a_damaged_record_is_told_of_and_the_next_ones_too() {
     }
     writer.call("system.shutdown", json!({}));
     assert!(daemon.wait().success());
-    let database = rusqlite::Connection::open(home.path().join("ide.db")).expect("a database");
-    let damage = "UPDATE agent_messages SET metadata = '{' WHERE id = 'm1'";
-    assert_eq!(database.execute(damage, []).expect("it is changed"), 1);
-    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("cut");
-    drop(database);
+    edit_database(&home.path().join("ide.db"), |database| {
+        let damage = "UPDATE agent_messages SET metadata = '{' WHERE id = 'm1'";
+        assert_eq!(database.execute(damage, []).expect("it is changed"), 1);
+    });
     let daemon = home.start();
     let mut client = daemon.client();
     client.call("events.subscribe", json!({"since": start, "topics": ["message"]}));

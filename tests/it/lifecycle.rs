@@ -443,7 +443,7 @@ fn with_panicking_daemon(talk: impl FnOnce(&Home) + Send) -> aetherd::error::Res
             runtime().block_on(async {
                 let daemon = daemon::start_with(&Config::new(paths), methods).await?;
                 ready.send(()).expect("the test waits");
-                daemon.run(std::future::pending()).await
+                daemon.run(std::future::pending()).await.map(|_| ())
             })
         });
         started.recv().expect("the daemon starts");

@@ -2,11 +2,13 @@
 
 mod attachments;
 mod backpressure;
+mod backups;
 mod cli;
 mod compaction;
 mod concurrency;
 mod contract;
 mod crash;
+mod damage;
 mod disk_full;
 mod edit_lists;
 mod edits;

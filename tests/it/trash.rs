@@ -7,7 +7,7 @@ use aetherd::model::Session;
 use aetherd::store::{Store, edits, fork, history, messages, session_list, sessions, trash};
 use serde_json::{Value, json};
 
-use crate::support::{ENGINES, Home, open_store, params, runtime};
+use crate::support::{ENGINES, Home, edit_database, open_store, params, runtime};
 
 async fn start(store: &Store, json: Value) -> Result<Session> {
     let params = params(json);
@@ -197,13 +197,13 @@ fn a_purge_that_was_broken_off_goes_on_at_the_next_start() {
             start_with(&store, "other", 1).await;
             store.close().await.expect("closed");
         });
-        let file = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
-        file.execute_batch(
-            "UPDATE agent_sessions SET shelf = 3, deleted_at = 1 WHERE id = 's';
-             DELETE FROM agent_messages WHERE session_id = 's' AND index_in_session < 250;",
-        )
-        .expect("a purge that has begun");
-        drop(file);
+        edit_database(&home.path().join("ide.db"), |file| {
+            file.execute_batch(
+                "UPDATE agent_sessions SET shelf = 3, deleted_at = 1 WHERE id = 's';
+                 DELETE FROM agent_messages WHERE session_id = 's' AND index_in_session < 250;",
+            )
+            .expect("a purge that has begun");
+        });
         runtime().block_on(async {
             let store = open_store(&home, engine);
             assert_not_found(store.read(|tx| sessions::get(tx, &params(json!("s")))).await);

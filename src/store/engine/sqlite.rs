@@ -20,10 +20,22 @@ pub struct SqliteEngine {
 impl SqliteEngine {
     /// Opens a database file, creating it where there is none.
     pub fn open(path: &Path) -> Result<Self> {
+        refuse_checksums(path)?;
         let engine = Self { path: path.to_owned() };
         engine.connect()?;
         Ok(engine)
     }
+}
+
+/// Refuses a file whose pages have checksums, which SQLite would not keep.
+fn refuse_checksums(path: &Path) -> Result<()> {
+    if crate::store::format::has_checksums(path)? {
+        return Err(Error::Startup(format!(
+            "the pages of {} have checksums, which only Turso keeps; start with `--engine turso`",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 impl Engine for SqliteEngine {

@@ -13,6 +13,7 @@ use turso::{Builder, Database, Rows, Statement};
 use super::turso_io::LogKeepingIo;
 use super::{Cell, Connection, EachRow, Engine, Row, Value};
 use crate::error::{Error, Result};
+use crate::store::format::fold::fold_where_empty;
 
 /// What every connection is told first. Without `temp_store` each INSERT makes a temporary file.
 const PRAGMAS: &[&str] = &[
@@ -36,6 +37,7 @@ impl TursoEngine {
                 path.display()
             ))
         })?;
+        fold_where_empty(path)?;
         let io = LogKeepingIo::new().map_err(|error| Error::Storage(error.to_string()))?;
         let database = block_on(Builder::new_local(text).with_io_impl(Arc::new(io)).build())
             .map_err(translate)?;

@@ -8,10 +8,12 @@ mod changes;
 mod edit_counts;
 mod edits;
 mod places;
-pub(super) mod recognise;
+pub(in crate::store) mod recognise;
+
+use std::collections::BTreeSet;
 
 use super::StoreOptions;
-use super::backup;
+use super::backup::{self, Backup, Reason, Target};
 use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
@@ -58,15 +60,52 @@ pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()
         return Ok(());
     }
     if !tables.is_empty() {
-        let reason = format!("before-v{CURRENT_VERSION}");
-        let path = backup::write(connection, options.engine, &options.backups, &reason)?;
-        tracing::info!(backup = %path.display(), from = version, to = CURRENT_VERSION, "migrating; a verified backup is kept");
+        let backup = back_up(connection, options)?;
+        tracing::info!(backup = %backup.path.display(), from = version, to = CURRENT_VERSION, "migrating; a verified backup is kept");
     }
+    migrate(connection, options, version, &tables)
+}
+
+/// Brings a copy of a database to the current version.
+pub(super) fn run_on_copy(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()> {
+    let version = user_version(connection)?;
+    recognise::refuse_version(options, version)?;
+    let tables = backup::table_names(connection)?;
+    migrate(connection, options, version, &tables)
+}
+
+/// Makes the tables of a version in an empty database; none of version 0.
+pub(super) fn make_tables(connection: &mut dyn Connection, version: i64) -> Result<()> {
+    for step in STEPS.iter().filter(|step| step.version <= version) {
+        (step.run)(connection, step.sql)?;
+    }
+    engine::run(connection, &format!("PRAGMA user_version = {version}"))
+}
+
+/// Returns the newest version all of whose tables are among these; the current one where none is known.
+pub(super) fn version_of<'a>(tables: impl Iterator<Item = &'a str>) -> i64 {
+    let found: BTreeSet<&str> = tables.collect();
+    let mut versions = (1..=CURRENT_VERSION).rev();
+    versions
+        .find(|version| recognise::tables_of(*version).all(|table| found.contains(table)))
+        .unwrap_or(if found.iter().any(|table| table.starts_with("agent_")) {
+            0
+        } else {
+            CURRENT_VERSION
+        })
+}
+
+fn migrate(
+    connection: &mut dyn Connection,
+    options: &StoreOptions,
+    version: i64,
+    tables: &[String],
+) -> Result<()> {
     for step in STEPS.iter().filter(|step| step.version > version) {
         engine::run(connection, "BEGIN IMMEDIATE")?;
         let adopts = version == 0 && step.version == 1 && !tables.is_empty();
         let done = if adopts {
-            adopt::run(connection, step.sql, &tables)
+            adopt::run(connection, step.sql, tables)
         } else {
             (step.run)(connection, step.sql)
         }
@@ -84,6 +123,21 @@ pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Makes a verified backup of a database that is about to become one of the current version.
+fn back_up(connection: &mut dyn Connection, options: &StoreOptions) -> Result<Backup> {
+    engine::run(connection, "BEGIN")?;
+    let written = backup::write(
+        connection,
+        &options.database,
+        options.engine,
+        &Target::Folder(options.backups.clone()),
+        Reason::Migration(CURRENT_VERSION),
+        &mut |_| Ok(()),
+    );
+    engine::run(connection, "COMMIT")?;
+    written
 }
 
 fn user_version(connection: &mut dyn Connection) -> Result<i64> {

@@ -1,57 +1,18 @@
 //! Tells whether a file is a database of ours before anything in it is changed.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 
 use super::adopt::{AGREED, columns_of};
 use super::{CURRENT_VERSION, STEPS};
 use crate::error::{Error, Result};
-use crate::paths::log_of;
 use crate::store::StoreOptions;
 use crate::store::engine::Connection;
-
-/// Bytes of the header of a database file (SQLite file format, section 1.3).
-const HEADER_BYTES: usize = 100;
-/// What it begins with.
-const MAGIC: &[u8] = b"SQLite format 3\0";
-/// Where `user_version` stands in it, in four bytes, the most significant first.
-const USER_VERSION_AT: usize = 60;
 
 /// The tables that no other program is likely to have: `settings` and `projects` anybody may.
 const OUR_OWN: &str = "agent_";
 
-/// Refuses a file that by its first bytes is no database, or one of another version.
-///
-/// An engine that opens a file changes it, be it the journal's mode alone. So this looks before
-/// that, where the file itself tells: a log that is not empty may hold a later version.
-pub(in crate::store) fn refuse_by_header(options: &StoreOptions) -> Result<()> {
-    let path = &options.database;
-    let failed = |error| Error::io("reading", path, &error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        file => file.map_err(failed)?,
-    };
-    let mut header = Vec::new();
-    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(failed)?;
-    if header.is_empty() {
-        return Ok(());
-    }
-    if header.len() < HEADER_BYTES || !header.starts_with(MAGIC) {
-        return Err(refused(options, "is not a database"));
-    }
-    if std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0) {
-        return Ok(());
-    }
-    let version = header[USER_VERSION_AT..]
-        .first_chunk()
-        .map(|bytes| i64::from(i32::from_be_bytes(*bytes)))
-        .expect("the header has more bytes than that");
-    refuse_version(options, version)
-}
-
 /// Refuses a database of a version that this build does not know.
-pub(super) fn refuse_version(options: &StoreOptions, version: i64) -> Result<()> {
+pub(in crate::store) fn refuse_version(options: &StoreOptions, version: i64) -> Result<()> {
     if version < 0 {
         return Err(refused(options, &format!("is not of aetherd: its version is {version}")));
     }
@@ -113,7 +74,7 @@ pub(super) fn refuse_incomplete(
 
 /// The tables that the steps up to a version make, by their scripts, which begin each one at the
 /// start of a line.
-fn tables_of(version: i64) -> impl Iterator<Item = &'static str> {
+pub(super) fn tables_of(version: i64) -> impl Iterator<Item = &'static str> {
     STEPS
         .iter()
         .filter(move |step| step.version <= version)

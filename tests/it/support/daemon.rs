@@ -95,7 +95,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Polls, because a socket's birth cannot be awaited; ends with the child's exit or an answer.
-    fn wait_until_it_answers(&mut self, home: &Home) {
+    pub(crate) fn wait_until_it_answers(&mut self, home: &Home) {
         let started = Instant::now();
         while UnixStream::connect(&self.socket).is_err() {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
@@ -123,6 +123,11 @@ impl Daemon {
         let line =
             status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("there is a figure");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
+    }
+
+    /// True while the process lives.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be asked").is_none()
     }
 
     /// Sends a signal.

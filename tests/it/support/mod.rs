@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 mod daemon;
 pub(crate) mod edits;
+pub(crate) mod files;
 #[cfg(target_os = "linux")]
 mod flush_shim;
 pub(crate) mod git_diffs;
@@ -12,6 +13,8 @@ mod wire;
 
 #[cfg(target_os = "linux")]
 pub(crate) use flush_shim::FlushShim;
+
+pub(crate) use files::edit_database;
 
 pub(crate) use daemon::{Daemon, Home, runtime};
 pub(crate) use wire::{LineClient, connect, error_kind, post, read_message, request};
