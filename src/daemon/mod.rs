@@ -3,6 +3,7 @@
 pub mod collecting;
 mod feed_keeping;
 mod lock;
+pub mod retaining;
 mod signals;
 
 use std::future::Future;
@@ -102,10 +103,13 @@ impl Daemon {
         let mut keeping = std::pin::pin!(keeping);
         let collecting = collecting::keep(&server.store);
         let mut collecting = std::pin::pin!(collecting);
+        let retaining = retaining::keep(&server);
+        let mut retaining = std::pin::pin!(retaining);
         tokio::select! {
             () = &mut serving => {}
             never = &mut keeping => match never {},
             never = &mut collecting => match never {},
+            never = &mut retaining => match never {},
             () = &mut stop => {
                 server.stop();
                 serving.await;

@@ -22,6 +22,7 @@ mod prefix;
 pub mod projects;
 mod readers;
 pub mod replay;
+pub mod retention;
 pub mod revert;
 pub mod searchable;
 pub mod session_list;

@@ -30,6 +30,8 @@ mod migrations;
 mod pages;
 mod places;
 mod projects;
+mod retention;
+mod retention_model;
 mod retries;
 mod reverts;
 mod search;
