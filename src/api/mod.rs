@@ -147,6 +147,7 @@ macro_rules! for_each_method {
             $crate::api::project::Relocate,
             $crate::api::project::Remove,
             $crate::api::system::Check,
+            $crate::api::system::Compact,
             $crate::api::system::Status,
             $crate::api::rpc::Discover,
             $crate::api::system::Shutdown,

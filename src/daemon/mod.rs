@@ -5,6 +5,7 @@ mod feed_keeping;
 mod lock;
 pub mod retaining;
 mod signals;
+pub mod upkeep;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -103,13 +104,13 @@ impl Daemon {
         let mut keeping = std::pin::pin!(keeping);
         let collecting = collecting::keep(&server.store);
         let mut collecting = std::pin::pin!(collecting);
-        let retaining = retaining::keep(&server);
-        let mut retaining = std::pin::pin!(retaining);
+        let upkeep = upkeep::keep(&server);
+        let mut upkeep = std::pin::pin!(upkeep);
         tokio::select! {
             () = &mut serving => {}
             never = &mut keeping => match never {},
             never = &mut collecting => match never {},
-            never = &mut retaining => match never {},
+            never = &mut upkeep => match never {},
             () = &mut stop => {
                 server.stop();
                 serving.await;

@@ -1,51 +1,14 @@
-//! Carries retention out: once a day where it is set, and whenever a client asks.
-
-use std::convert::Infallible;
-use std::time::Duration;
-
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+//! Carries retention out: a look by a read, then small writes between those of clients.
 
 use crate::api::retention::{Policy, Run};
 use crate::error::Result;
 use crate::model::limits::MAX_RETENTION_WRITE;
 use crate::model::{Millis, time};
-use crate::server::Server;
-use crate::server::upkeep::Job;
 use crate::store::retention::{self, Batch, Candidate, Plan};
 use crate::store::{Store, WriteTx};
 
-/// Time after the start at which it first looks whether something is due.
-const FIRST_LOOK: Duration = Duration::from_secs(60);
-/// Time after which it looks again.
-const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Time after the last run at which the next one is due.
 const RUN_EVERY: Millis = 24 * 60 * 60 * 1000;
-
-/// Carries out what clients ask for, and what is due, for as long as it is polled. Dropping it stops it
-/// between two writes; what was not done is over the policy still, and goes with the next run.
-pub(super) async fn keep(server: &Server) -> Infallible {
-    let mut looks = interval_at(Instant::now() + FIRST_LOOK, INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            job = server.upkeep.next() => carry_out(&server.store, job).await,
-            _ = looks.tick() => {
-                if let Err(error) = run_if_due(&server.store, time::now()).await {
-                    tracing::warn!(%error, "retention could not be carried out; it is tried again");
-                }
-            }
-        }
-    }
-}
-
-async fn carry_out(store: &Store, job: Job) {
-    match job {
-        Job::Retain { dry_run, reply } => {
-            // A client that vanished loses its reply, never the run.
-            let _ = reply.send(run(store, time::now(), dry_run).await);
-        }
-    }
-}
 
 /// Runs where retention is set and the last run was a day ago. Returns whether it did.
 pub async fn run_if_due(store: &Store, now: Millis) -> Result<bool> {

@@ -82,6 +82,9 @@ impl Methods {
         methods.add::<api::system::Check>(|_, _| {
             Ok(Work::LongRead(Box::new(|tx| encode(&check(tx)?))))
         });
+        methods.add::<api::system::Compact>(|server, _| {
+            server.upkeep.ask(server, |reply| Job::Compact { reply })
+        });
         methods.direct::<api::rpc::Discover>(|_, _| Ok(DOCUMENT.clone()));
 
         methods.write::<api::settings::Set>(store::settings::set);
@@ -358,6 +361,9 @@ fn status(server: Arc<Server>) -> Work {
             groups: writer.groups,
             database_bytes: bytes(database),
             wal_bytes: bytes(&crate::paths::log_of(database)),
+            free_bytes: store::compaction::space(tx)?.free_bytes,
+            page_checksums: server.store.has_page_checksums(),
+            last_compaction: store::compaction::last(tx)?,
             stored: store::status::counts(tx)?,
             search: server.search.status(),
         })

@@ -21,6 +21,11 @@ pub enum Job {
         /// Who waits.
         reply: Reply<api::retention::Run>,
     },
+    /// A compaction of the database's file.
+    Compact {
+        /// Who waits.
+        reply: Reply<api::system::Compacted>,
+    },
 }
 
 /// Where the outcome of a job goes; nobody may be there any more.

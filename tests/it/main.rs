@@ -14,6 +14,7 @@ mod feed;
 mod feed_cursors;
 mod feed_ends;
 mod feed_wire;
+mod file_compaction;
 mod files;
 mod foreign;
 mod forks;

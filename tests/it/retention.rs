@@ -3,8 +3,8 @@
 use aetherd::api::retention::{Policy, Reason};
 use aetherd::daemon::retaining;
 use aetherd::model::limits::{
-    MAX_FILE_SIZE, MAX_RETENTION_DAYS, MAX_RETENTION_SESSIONS, MAX_RETENTION_WRITE,
-    MIN_RETENTION_DATABASE_BYTES,
+    MAX_FILE_SIZE, MAX_QUEUED_UPKEEP, MAX_RETENTION_DAYS, MAX_RETENTION_SESSIONS,
+    MAX_RETENTION_WRITE, MIN_RETENTION_DATABASE_BYTES,
 };
 use aetherd::model::{Session, SessionId, time};
 use aetherd::store::{
@@ -12,7 +12,7 @@ use aetherd::store::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{ENGINES, Home, error_kind, open_store, params, runtime};
+use crate::support::{ENGINES, Home, LineClient, error_kind, open_store, params, request, runtime};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -456,4 +456,130 @@ fn a_preview_sums_by_project_and_lists_as_many_as_asked_for() {
     assert_eq!(client.call("retention.get", json!({}))["last_run"], run);
     let left = client.call("session.list", json!({}));
     assert_eq!(left["sessions"].as_array().map(Vec::len), Some(3));
+}
+
+/// Kills at random points of runs that purge what the run before moved, and move what is new.
+#[test]
+fn a_kill_leaves_a_run_that_the_next_one_completes() {
+    const KILLS: usize = 24;
+    const OF_ROUND: usize = 3 * MAX_RETENTION_WRITE;
+    for engine in ["turso", "sqlite"] {
+        let home = Home::new();
+        let arguments = ["--engine", engine, "--no-search"];
+        let mut random = fastrand::Rng::with_seed(0x6e7e);
+        let mut acknowledged = 0_u64;
+        let mut met = std::collections::BTreeSet::new();
+        {
+            let daemon = home.start_with(&arguments);
+            let mut client = daemon.client();
+            client.call("session.start", json!({"id": "busy", "kind": "chat"}));
+            let policy = json!({"max_age_days": 1, "trash_days": 0, "keep_pinned": true});
+            client.call("retention.set", policy);
+        }
+        for round in 0..KILLS {
+            let mut daemon = home.start_with(&arguments);
+            let mut client = daemon.client();
+            let calls: Vec<String> = (0..OF_ROUND)
+                .flat_map(|at| {
+                    let (id, time) = (format!("{round}-{at}"), 1_600_000_000_000_u64 + at as u64);
+                    let start = json!({"id": id, "kind": "chat", "created_at": time});
+                    let message = json!({"session_id": id, "role": "user", "content": "c", "created_at": time});
+                    [request(1, "session.start", &start), request(2, "message.append", &message)]
+                })
+                .collect();
+            client.send(&calls.join("\n"));
+            for _ in &calls {
+                assert!(client.receive().get("result").is_some());
+            }
+            let mut running = daemon.client();
+            running.send(&request(1, "retention.run", &json!({})));
+            for _ in 0..random.u64(1..24) {
+                let id = format!("m{acknowledged}");
+                let append =
+                    json!({"id": id, "session_id": "busy", "role": "user", "content": "c"});
+                assert_eq!(client.call("message.append", append)["index_in_session"], acknowledged);
+                acknowledged += 1;
+            }
+            daemon.kill();
+            let daemon = home.start_with(&arguments);
+            let mut client = daemon.client();
+            assert_eq!(client.call("system.check", json!({})), json!({"ok": true, "problems": []}));
+            let of_round = |client: &mut LineClient, deleted: bool| {
+                let mut count = 0;
+                let mut params = json!({"deleted": deleted, "limit": 1000});
+                loop {
+                    let page = client.call("session.list", params.clone());
+                    let sessions = page["sessions"].as_array().expect("sessions");
+                    let ids = sessions.iter().filter_map(|session| session["id"].as_str());
+                    count += ids.filter(|id| id.starts_with(&format!("{round}-"))).count();
+                    if page["next_cursor"].is_null() {
+                        return count;
+                    }
+                    params["cursor"] = page["next_cursor"].clone();
+                }
+            };
+            let (live, deleted) = (of_round(&mut client, false), of_round(&mut client, true));
+            assert_eq!(
+                live + deleted,
+                OF_ROUND,
+                "{engine}: {round}: none is purged by the run that moved it"
+            );
+            met.insert(deleted);
+            let busy = client.call("session.get", json!({"id": "busy"}));
+            assert_eq!(busy["next_index"], acknowledged, "{engine}: {round}");
+        }
+        assert!(met.len() >= 3, "{engine}: the kills met runs that had moved {met:?}");
+        let mut daemon = home.start_with(&arguments);
+        let mut client = daemon.client();
+        client.call("retention.run", json!({}));
+        client.call("retention.run", json!({}));
+        let rest = client.call("retention.run", json!({}));
+        assert_eq!((&rest["moved"], &rest["purged"]), (&json!(0), &json!(0)));
+        client.call("system.shutdown", json!({}));
+        assert_eq!(daemon.wait().code(), Some(0));
+        // The rest of what is purged is erased at the next start, if it was not yet.
+        runtime().block_on(async {
+            let kind = engine.parse().expect("an engine");
+            let store = open_store(&home, kind);
+            erased(&store).await;
+            store.close().await.expect("closed");
+        });
+        let file = rusqlite::Connection::open(home.path().join("ide.db")).expect("SQLite opens it");
+        let count =
+            |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a count");
+        assert_eq!(count("SELECT COUNT(*) FROM agent_sessions"), 1, "{engine}");
+        assert_eq!(count("SELECT COUNT(*) FROM agent_messages"), acknowledged as i64);
+    }
+}
+
+/// So many jobs wait; one more is told to come again.
+#[test]
+fn the_runs_that_wait_have_a_limit() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut client = daemon.client();
+    client.call("session.start", json!({"id": "s", "kind": "chat"}));
+    let messages: Vec<Value> =
+        (0..200).map(|_| json!({"role": "user", "content": "x".repeat(4000)})).collect();
+    client.call("message.append_many", json!({"session_id": "s", "messages": messages}));
+    // The first goes on for a while, and the others are read at once behind it.
+    let calls: Vec<String> = (0..MAX_QUEUED_UPKEEP as u64 + 8)
+        .map(|id| request(id, "system.compact", &json!({})))
+        .collect();
+    client.send(&calls.join("\n"));
+    let mut kinds = std::collections::BTreeMap::new();
+    for _ in &calls {
+        let reply = client.receive();
+        let kind = match reply.get("error") {
+            Some(error) => error_kind(error).to_owned(),
+            None => "done".to_owned(),
+        };
+        *kinds.entry(kind).or_insert(0) += 1;
+    }
+    // The one that is carried out has no place among those that wait.
+    assert!(
+        kinds["done"] >= MAX_QUEUED_UPKEEP && kinds["done"] <= MAX_QUEUED_UPKEEP + 1,
+        "{kinds:?}"
+    );
+    assert_eq!(kinds["done"] + kinds["overloaded"], calls.len(), "{kinds:?}");
 }

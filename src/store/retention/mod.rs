@@ -10,6 +10,8 @@ mod writes;
 pub use look::{Candidate, Plan, bytes_of, plan, preview, used_bytes};
 pub use writes::{Batch, move_batch, purge_batch};
 
+pub(super) use look::page_counts;
+
 use super::engine::Row;
 use super::{ReadTx, WriteTx};
 use crate::api::retention::{Policy, Retention, Run};
