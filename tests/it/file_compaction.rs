@@ -32,6 +32,15 @@ async fn purge(store: &Store, id: &str) {
     while store.read(trash::is_purging).await.expect("a look") {}
 }
 
+/// What is free in the file, as both readers see it and the one for what takes long.
+async fn space(store: &Store) -> [compaction::Space; 3] {
+    // Two at once, so that each reader has one.
+    let (first, second) =
+        tokio::join!(store.read(compaction::space), store.read(compaction::space));
+    let long = store.queue_long_read(compaction::space).await.expect("queued").await;
+    [first, second, long].map(|space| space.expect("a look"))
+}
+
 async fn append(store: &Store, session: &str, content: &str) {
     let append = params(json!({"session_id": session, "role": "user", "content": content}));
     store.write(move |tx| messages::append(tx, &append)).await.expect("appends");
@@ -88,7 +97,15 @@ fn a_compacted_file_is_smaller_and_holds_every_row() {
             let store = open_store(&home, engine);
             fill(&store, "stays", 1000).await;
             fill(&store, "goes", 1500).await;
+            let full = space(&store).await;
             purge(&store, "goes").await;
+            // Each reader sees that it is free now, also where it has looked before.
+            let freed = space(&store).await;
+            assert_eq!(full.map(|space| space.free_bytes), [0; 3], "{engine:?}");
+            assert!(
+                freed.iter().all(|space| space.free_bytes > 1_000_000),
+                "{engine:?}: {freed:?}"
+            );
             store.close().await.expect("closed");
             drop(store);
             let before = rows(&home);
@@ -155,7 +172,8 @@ fn what_is_written_meanwhile_is_there() {
             };
             let writing = async {
                 let mut written = 0;
-                while !is_done.get() {
+                // As many as do not make a machine with other work to do compact for minutes.
+                while !is_done.get() && written < 1500 {
                     append(&store, "s", &format!("meanwhile {written}")).await;
                     written += 1;
                     if written == 5 {

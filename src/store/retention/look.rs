@@ -233,11 +233,7 @@ pub fn used_bytes(tx: &mut ReadTx<'_>) -> Result<i64> {
 
 /// Returns how many pages the file has, how many of them are free, and the bytes of one.
 pub(in crate::store) fn page_counts(tx: &mut ReadTx<'_>) -> Result<[i64; 3]> {
-    let mut count = |sql| {
-        tx.first(sql, &[], Row::int)?
-            .ok_or_else(|| Error::Internal("a count of pages gave no row".to_owned()))
-    };
-    Ok([count(PAGES)?, count(FREE_PAGES)?, count(PAGE_BYTES)?])
+    Ok([tx.pragma(PAGES)?, tx.pragma(FREE_PAGES)?, tx.pragma(PAGE_BYTES)?])
 }
 
 /// Tells what a run would do.

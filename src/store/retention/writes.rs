@@ -41,17 +41,6 @@ pub struct Batch {
     pub is_overtaken: bool,
 }
 
-impl Batch {
-    fn add(&mut self, candidate: &Candidate, goes: bool) {
-        if goes {
-            self.gone += 1;
-            self.bytes += candidate.bytes;
-        } else {
-            self.skipped += 1;
-        }
-    }
-}
-
 /// A session as it is now.
 struct State {
     project_id: Option<ProjectId>,
@@ -68,27 +57,17 @@ pub fn move_batch(
     now: Millis,
     candidates: &[Candidate],
 ) -> Result<Batch> {
-    let mut batch = Batch::default();
-    if is_overtaken(tx, policy)? {
-        return Ok(Batch { is_overtaken: true, ..batch });
-    }
-    for candidate in candidates {
-        let state = state(tx, candidate)?;
-        let goes = match &state {
-            Some(state) => {
-                state.shelf.is_outside_trash()
-                    && is_unchanged(policy, now, candidate, state)
-                    && is_still_over(tx, policy, now, candidate, state)?
-            }
-            None => false,
-        };
+    each(tx, policy, candidates, |tx, candidate| {
+        let Some(state) = state(tx, candidate)? else { return Ok(false) };
+        let goes = state.shelf.is_outside_trash()
+            && is_unchanged(policy, now, candidate, &state)
+            && is_still_over(tx, policy, now, candidate, &state)?;
         if goes {
             trash::move_to(tx, &candidate.id, Some(now), Shelf::Trash)?;
             tell(tx, Topic::SessionDeleted, candidate)?;
         }
-        batch.add(candidate, goes);
-    }
-    Ok(batch)
+        Ok(goes)
+    })
 }
 
 /// Takes sessions of the trash off every list that are still over the policy; the writer erases them
@@ -99,29 +78,41 @@ pub fn purge_batch(
     now: Millis,
     candidates: &[Candidate],
 ) -> Result<Batch> {
-    let mut batch = Batch::default();
-    if is_overtaken(tx, policy)? {
-        return Ok(Batch { is_overtaken: true, ..batch });
-    }
-    for candidate in candidates {
-        let goes = state(tx, candidate)?.is_some_and(|state| {
-            state.shelf == Shelf::Trash
-                && state.deleted_at == candidate.deleted_at
-                && is_unchanged(policy, now, candidate, &state)
-        });
+    each(tx, policy, candidates, |tx, candidate| {
+        let Some(state) = state(tx, candidate)? else { return Ok(false) };
+        let goes = state.shelf == Shelf::Trash
+            && state.deleted_at == candidate.deleted_at
+            && is_unchanged(policy, now, candidate, &state);
         if goes {
             trash::move_to(tx, &candidate.id, candidate.deleted_at, Shelf::Purging)?;
             edits::retire(tx, &candidate.id)?;
             tell(tx, Topic::SessionPurged, candidate)?;
             tx.leave_purging();
         }
-        batch.add(candidate, goes);
-    }
-    Ok(batch)
+        Ok(goes)
+    })
 }
 
-fn is_overtaken(tx: &mut ReadTx<'_>, policy: &Policy) -> Result<bool> {
-    Ok(super::policy(tx)?.as_ref() != Some(policy))
+/// Has each session go that still is to, unless another policy is set meanwhile.
+fn each(
+    tx: &mut WriteTx<'_>,
+    policy: &Policy,
+    candidates: &[Candidate],
+    mut go: impl FnMut(&mut WriteTx<'_>, &Candidate) -> Result<bool>,
+) -> Result<Batch> {
+    let mut batch = Batch::default();
+    if super::policy(tx)?.as_ref() != Some(policy) {
+        return Ok(Batch { is_overtaken: true, ..batch });
+    }
+    for candidate in candidates {
+        if go(tx, candidate)? {
+            batch.gone += 1;
+            batch.bytes += candidate.bytes;
+        } else {
+            batch.skipped += 1;
+        }
+    }
+    Ok(batch)
 }
 
 fn state(tx: &mut ReadTx<'_>, candidate: &Candidate) -> Result<Option<State>> {
