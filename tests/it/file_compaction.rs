@@ -129,7 +129,7 @@ fn a_compacted_file_is_smaller_and_holds_every_row() {
             let checked = store.queue_long_read(|tx| tx.integrity_problems());
             let checked = checked.await.expect("queued").await.expect("checks");
             assert_eq!(checked, Vec::<String>::new());
-            assert_eq!(files(&home).contains(&"ide.db.compacting".to_owned()), false);
+            assert!(!files(&home).contains(&"ide.db.compacting".to_owned()));
             store.close().await.expect("closed");
             drop(store);
             assert_eq!(rows(&home), before, "{engine:?}");
