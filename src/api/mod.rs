@@ -15,6 +15,7 @@ pub mod message;
 pub mod openrpc;
 pub mod page;
 pub mod project;
+pub mod retention;
 pub mod rpc;
 pub mod search;
 pub mod session;
@@ -140,9 +141,14 @@ macro_rules! for_each_method {
             $crate::api::session::Clear,
             $crate::api::session::Delete,
             $crate::api::session::Restore,
+            $crate::api::retention::Get,
+            $crate::api::retention::Set,
+            $crate::api::retention::Look,
+            $crate::api::retention::CarryOut,
             $crate::api::project::Relocate,
             $crate::api::project::Remove,
             $crate::api::system::Check,
+            $crate::api::system::Compact,
             $crate::api::system::Status,
             $crate::api::rpc::Discover,
             $crate::api::backup::MakeBackup,

@@ -189,6 +189,14 @@ pub struct UpdateParams {
     )]
     #[schemars(with = "bool")]
     pub archived: Option<bool>,
+    /// Whether it is pinned, so that retention can be told to leave it alone.
+    #[serde(
+        default,
+        deserialize_with = "check::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "bool")]
+    pub pinned: Option<bool>,
 }
 
 impl Check for UpdateParams {
@@ -222,7 +230,7 @@ method! {
         "parent_id": null, "forked_at_index": null, "metadata": null, "message_count": 0,
         "compacted_count": 0, "next_index": 0,
         "first_message_at": null, "last_message_at": null,
-        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null, "pinned_at": null
     }"#,
 }
 
@@ -236,7 +244,7 @@ method! {
         "parent_id": null, "forked_at_index": null, "metadata": {"pinned": true},
         "message_count": 3, "compacted_count": 0, "next_index": 3,
         "first_message_at": 1764000000000, "last_message_at": 1764000000000,
-        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null, "pinned_at": null
     }"#,
 }
 
@@ -253,14 +261,14 @@ method! {
             "forked_at_index": null, "message_count": 3, "compacted_count": 0,
             "first_message_at": 1764000000000, "last_message_at": 1764000000000,
             "created_at": 1764000000000, "activity_at": 1764000000000,
-            "archived_at": null, "deleted_at": null
+            "archived_at": null, "pinned_at": null, "deleted_at": null
         }],
         "next_cursor": null
     }"#,
 }
 
 method! {
-    /// Changes a session's own fields, archives it or takes it out again; the order of the list stays.
+    /// Changes a session's own fields, archives or pins it, or takes that back; the order of the list stays.
     ///
     /// `updated_at` stays where nothing changes.
     Update = "session.update", Write, UpdateParams => Session,
@@ -271,6 +279,6 @@ method! {
         "parent_id": null, "forked_at_index": null, "metadata": {"pinned": true},
         "message_count": 0, "compacted_count": 0, "next_index": 0,
         "first_message_at": null, "last_message_at": null,
-        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null, "pinned_at": null
     }"#,
 }

@@ -138,7 +138,17 @@ pub struct StatusReport {
     /// Bytes of its write-ahead log.
     pub wal_bytes: u64,
     /// Bytes that are free on the database's disk, where the system tells.
-    pub free_bytes: Option<u64>,
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes of the file that hold nothing; a compaction gives them back.
+    #[serde(default)]
+    pub free_bytes: u64,
+    /// True where each page of the file has a checksum, by which damage is seen. An older file gets
+    /// them by a compaction.
+    #[serde(default)]
+    pub page_checksums: bool,
+    /// The last compaction; null before the first.
+    #[serde(default)]
+    pub last_compaction: Option<Compacted>,
     /// What is stored.
     pub stored: StoredCounts,
     /// How the search index is.
@@ -266,6 +276,23 @@ pub struct CheckReport {
     pub problems: Vec<String>,
 }
 
+/// What a compaction of the database's file did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Compacted {
+    /// When it ended.
+    pub finished_at: Millis,
+    /// Bytes of the file before.
+    pub bytes_before: u64,
+    /// Bytes of the file after.
+    pub bytes_after: u64,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// How long writes waited at its end, in milliseconds.
+    pub waited_ms: u64,
+    /// True where each page of the file has a checksum now.
+    pub page_checksums: bool,
+}
+
 /// What `system.shutdown` answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stopping {
@@ -321,7 +348,12 @@ method! {
             "socket": "/home/me/.rainy-aether/run/aetherd.sock"
         },
         "connections": 1, "queued_writes": 0, "writes": 12, "groups": 12,
-        "database_bytes": 4096, "wal_bytes": 65536, "free_bytes": 100000000000,
+        "database_bytes": 4096, "wal_bytes": 65536,
+        "disk_free_bytes": 100000000000, "free_bytes": 0, "page_checksums": true,
+        "last_compaction": {
+            "finished_at": 1764000000000, "bytes_before": 131072, "bytes_after": 131072,
+            "duration_ms": 20, "waited_ms": 4, "page_checksums": true
+        },
         "stored": {
             "projects": 0, "files": 0, "sessions": 2, "messages": 2, "edits": 1, "settings": 2,
             "attachments": 1, "attachment_bytes": 8
@@ -340,6 +372,21 @@ method! {
     Check = "system.check", Read, NoParams => CheckReport,
     errors: [],
     example: r#"{}"# => r#"{"ok": true, "problems": []}"#,
+}
+
+method! {
+    /// Writes the database's file anew, so that what was erased from it is given back to the disk.
+    ///
+    /// Clients are served meanwhile; at the end, when the new file takes the place of the old one, calls
+    /// wait for a moment. It needs room for both files: `disk_full` where there is none. `overloaded`
+    /// means that more was written meanwhile than it could catch up with, or that a long read went on;
+    /// the old file stays then. The daemon does the same by itself where much was erased.
+    Compact = "system.compact", Write, NoParams => Compacted,
+    errors: [],
+    example: r#"{}"# => r#"{
+        "finished_at": 1764000000000, "bytes_before": 131072, "bytes_after": 131072,
+        "duration_ms": 20, "waited_ms": 4, "page_checksums": true
+    }"#,
 }
 
 method! {

@@ -5,7 +5,9 @@ mod checking;
 pub mod collecting;
 mod feed_keeping;
 mod lock;
+pub mod retaining;
 mod signals;
+pub mod upkeep;
 mod watching_disk;
 
 use std::future::Future;
@@ -128,6 +130,8 @@ impl Daemon {
         let checking = checking::keep(&server.store);
         let mut checking = std::pin::pin!(checking);
         let mut is_damaged = false;
+        let upkeep = upkeep::keep(&server);
+        let mut upkeep = std::pin::pin!(upkeep);
         tokio::select! {
             () = &mut serving => {}
             never = &mut keeping => match never {},
@@ -139,6 +143,7 @@ impl Daemon {
                 server.stop();
                 serving.await;
             }
+            never = &mut upkeep => match never {},
             () = &mut stop => {
                 server.stop();
                 serving.await;

@@ -65,6 +65,8 @@ topics! {
     MessageAppended = "message.appended",
     /// A message was patched.
     MessageUpdated = "message.updated",
+    /// What retention is to do was set.
+    RetentionChanged = "retention.changed",
     /// The record of a file was made or changed.
     FileTouched = "file.touched",
     /// The record of a file was removed.

@@ -55,6 +55,20 @@ pub const ATTACHMENT_GRACE: i64 = 60 * 60 * 1000;
 pub const MAX_COLLECT_LOOK: usize = 1000;
 /// Attachments that one write of the collection deletes; their bytes are limited as a transaction's.
 pub const MAX_COLLECT_WRITE: usize = 16;
+/// Days of a limit of retention: a hundred years.
+pub const MAX_RETENTION_DAYS: u32 = 36_500;
+/// Sessions of a project that retention can be told to keep.
+pub const MAX_RETENTION_SESSIONS: u32 = 1_000_000;
+/// Bytes of the database at least that retention can be told to keep to.
+pub const MIN_RETENTION_DATABASE_BYTES: i64 = 1024 * 1024;
+/// Sessions with activity within this time, in milliseconds, are never touched by retention.
+pub const RETENTION_GRACE: i64 = 24 * 60 * 60 * 1000;
+/// Sessions that one write of a retention run moves or purges.
+pub const MAX_RETENTION_WRITE: usize = 32;
+/// Retention runs and compactions that wait for the one that is carried out.
+pub const MAX_QUEUED_UPKEEP: usize = 16;
+/// Bytes that clients may write while the file is compacted; past it the compaction gives up.
+pub const MAX_JOURNAL_BYTES: usize = 64 * 1024 * 1024;
 /// Edits that one `edit.replay` applies, or that `edit.revert` goes back over.
 pub const MAX_REPLAY_EDITS: usize = 10_000;
 /// Ids in one `edit.revert`.

@@ -129,6 +129,8 @@ pub struct Session {
     pub updated_at: Millis,
     /// When it was archived; null where it is not.
     pub archived_at: Option<Millis>,
+    /// When it was pinned; null where it is not.
+    pub pinned_at: Option<Millis>,
 }
 
 /// A session as `session.list` shows it: all but the system prompt and the metadata.
@@ -164,6 +166,8 @@ pub struct SessionSummary {
     pub activity_at: Millis,
     /// When it was archived; null where it is not.
     pub archived_at: Option<Millis>,
+    /// When it was pinned; null where it is not.
+    pub pinned_at: Option<Millis>,
     /// When it was moved to the trash; null where it is not there.
     pub deleted_at: Option<Millis>,
 }

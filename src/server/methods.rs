@@ -7,12 +7,13 @@ use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 
+use super::upkeep::Job;
 use super::{Server, backup, feed, status};
 use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
 use crate::model::json::half_pair_in;
-use crate::model::{Json, Sightings};
+use crate::model::{Json, Sightings, time};
 use crate::search::Searcher;
 use crate::store::feed::Start;
 use crate::store::{self, ReadTx, WriteTx};
@@ -81,6 +82,9 @@ impl Methods {
         methods.add::<api::system::Check>(|_, _| {
             Ok(Work::LongRead(Box::new(|tx| encode(&check(tx)?))))
         });
+        methods.add::<api::system::Compact>(|server, _| {
+            server.upkeep.ask(server, |reply| Job::Compact { reply })
+        });
         methods.direct::<api::rpc::Discover>(|_, _| Ok(DOCUMENT.clone()));
         methods.add::<api::backup::MakeBackup>(backup::back_up);
         methods.add::<api::backup::Restore>(|server, params| Ok(backup::restore(server, params)));
@@ -125,6 +129,13 @@ impl Methods {
         methods.write::<api::attachment::Put>(store::attachments::put);
         methods
             .read::<api::attachment::Get>(|tx, params| store::attachments::get(tx, &params.hash));
+
+        methods.read::<api::retention::Get>(|tx, _| store::retention::get(tx));
+        methods.write::<api::retention::Set>(store::retention::set);
+        methods.add::<api::retention::Look>(|_, params| Ok(preview(params)));
+        methods.add::<api::retention::CarryOut>(|server, params| {
+            server.upkeep.ask(server, |reply| Job::Retain { dry_run: params.dry_run, reply })
+        });
 
         methods.write::<api::message::Append>(store::messages::append);
         methods.write::<api::message::AppendMany>(store::messages::append_many);
@@ -320,6 +331,16 @@ fn open_project(params: api::project::OpenParams) -> Work {
         Box::new(move |tx| store::places::folders_to_see(tx, &asked)),
         Box::new(move |seen| Box::new(move |tx| encode(&store::places::open(tx, &params, &seen)?))),
     )
+}
+
+fn preview(params: api::retention::PreviewParams) -> Work {
+    Work::LongRead(Box::new(move |tx| {
+        let policy = match &params.policy {
+            Some(policy) => Some(policy.clone()),
+            None => store::retention::policy(tx)?,
+        };
+        encode(&store::retention::preview(tx, &params, policy, time::now())?)
+    }))
 }
 
 fn check(tx: &mut ReadTx<'_>) -> Result<api::system::CheckReport> {

@@ -14,6 +14,7 @@ pub mod request;
 mod status;
 #[cfg(test)]
 mod testing;
+pub mod upkeep;
 mod websocket;
 pub mod wire_error;
 
@@ -34,6 +35,7 @@ use crate::store::restore::Prepared;
 use crate::transport::Listener;
 use feed::Tail;
 use methods::Methods;
+use upkeep::Upkeep;
 
 /// How long connections have to finish what is in flight once the daemon stops.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -52,6 +54,8 @@ pub struct Server {
     pub instance_id: String,
     /// When it was started.
     pub started_at: Millis,
+    /// What clients ask for that the daemon carries out one at a time.
+    pub upkeep: Upkeep,
     methods: Methods,
     tail: Tail,
     places: Arc<Semaphore>,
@@ -70,6 +74,7 @@ impl Server {
             paths,
             instance_id: uuid::Uuid::now_v7().to_string(),
             started_at: time::now(),
+            upkeep: Upkeep::new(),
             methods,
             tail: Tail::new(),
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::changes;
 use super::page::Page;
-use super::{ReadTx, attachments, edits, files, messages, projects, sessions, settings};
+use super::{ReadTx, attachments, edits, files, messages, projects, retention, sessions, settings};
 use crate::api::events::{Event, EventFilter};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -211,6 +211,7 @@ fn record(tx: &mut ReadTx<'_>, change: &Change) -> Result<Option<Json>> {
             let id = super::stored(SessionId::parse(id))?;
             shown(sessions::get(tx, &id))
         }
+        Topic::RetentionChanged => retention::policy(tx)?.as_ref().map(json).transpose(),
         Topic::MessageAppended | Topic::MessageUpdated => {
             let id = super::stored(MessageId::parse(id))?;
             shown(messages::get(tx, &id))

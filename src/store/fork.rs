@@ -70,6 +70,7 @@ pub fn fork(tx: &mut WriteTx<'_>, params: &ForkParams) -> Result<Session> {
         created_at: params.created_at.unwrap_or(now),
         updated_at: now,
         archived_at: None,
+        pinned_at: None,
         ..source
     };
     sessions::insert(tx, &fork)?;

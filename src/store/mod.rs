@@ -4,9 +4,11 @@ pub mod attachments;
 pub mod backup;
 pub mod changes;
 pub mod compact;
+pub mod compaction;
 mod doubts;
 pub mod edits;
 pub mod engine;
+mod engine_slot;
 pub mod feed;
 mod file_edits;
 pub mod files;
@@ -27,6 +29,7 @@ mod readers;
 pub mod recovery;
 pub mod replay;
 pub mod restore;
+pub mod retention;
 pub mod revert;
 pub mod searchable;
 pub mod session_list;
@@ -39,21 +42,25 @@ pub mod trash;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use readers::PendingRead;
 pub use transaction::{ReadTx, WriteTx};
 pub use writer::{PendingWrite, WriterCounts};
 
+use crate::api::system::Compacted;
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{FeedId, JsonObject, Seq};
 use crate::paths::log_of;
 use backup::{Backup, Reason, Target};
+use compaction::Compaction;
 use doubts::Doubts;
-use engine::Engine;
+use engine_slot::EngineSlot;
 use mark::Mark;
 use readers::{Priority, Readers};
 use writer::Writer;
@@ -79,14 +86,21 @@ pub struct Store {
     engine_name: &'static str,
     schema_version: i64,
     feed_id: FeedId,
-    engine: Arc<dyn Engine>,
+    engine: EngineSlot,
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
     /// What takes seconds has a reader of its own, so that others do not wait behind it.
     long_reader: Mutex<Option<Arc<Readers>>>,
     doubts: Doubts,
     was_closed: bool,
+    /// Held while the file is compacted, by the thread that does it.
+    compacting: Arc<tokio::sync::Mutex<()>>,
+    is_closing: Arc<AtomicBool>,
+    has_checksums: Arc<AtomicBool>,
 }
+
+/// How long the end of the store waits for a compaction to leave off.
+const COMPACTION_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Opens the database, creates or migrates its tables, and starts the writer and the readers.
@@ -100,12 +114,27 @@ impl Store {
 
     /// Opens the database as it is. An error tells where it is damaged, or lacks what was acknowledged.
     fn open_as_it_is(options: &StoreOptions) -> Result<Self> {
+        compaction::remove_unfinished(&options.database)?;
         let log = std::fs::metadata(log_of(&options.database));
         let was_closed = log.map_or(true, |log| log.len() == 0);
-        let engine: Arc<dyn Engine> = engine::open(options.engine, &options.database)?;
+        let has_checksums = compaction::has_page_checksums(&options.database)?;
+        let mut engine = engine::open(options.engine, &options.database)?;
         let doubts = Doubts::new();
         let mut connection = engine.connect()?;
         migrations::run(connection.as_mut(), options)?;
+        let has_checksums = match has_checksums {
+            Some(has_checksums) => has_checksums,
+            None => {
+                // A new file is looked at once it is there, and nothing has it open.
+                engine::run(connection.as_mut(), "PRAGMA wal_checkpoint(TRUNCATE)")?;
+                drop(connection);
+                drop(engine);
+                let has_checksums = compaction::has_page_checksums(&options.database)?;
+                engine = engine::open(options.engine, &options.database)?;
+                connection = engine.connect()?;
+                has_checksums.unwrap_or(false)
+            }
+        };
         // The engine flushes what is in its files, not that they are there: a power loss could
         // take the database with all that was acknowledged.
         let folder = options.database.parent().expect("a file lies in a folder");
@@ -122,24 +151,24 @@ impl Store {
         let mark = Mark::open(&options.database, &feed_id, last_seq)?;
         let feed = options.has_feed.then_some((last_seq, mark));
         let writer = Writer::start(connection, feed, &doubts)?;
-        let readers = Readers::start(
-            &engine,
-            "aetherd-read",
-            options.readers.max(1),
-            Priority::Usual,
-            &doubts,
-        )?;
+        let engine_name = engine.name();
+        let engine = EngineSlot::new(engine);
+        let count = options.readers.max(1);
+        let readers = Readers::start(&engine, "aetherd-read", count, Priority::Usual, &doubts)?;
         Ok(Self {
             options: options.clone(),
-            engine_name: engine.name(),
+            engine_name,
             schema_version: migrations::CURRENT_VERSION,
             feed_id,
             engine,
             writer,
-            readers,
+            readers: Arc::new(readers),
             long_reader: Mutex::new(None),
             doubts,
             was_closed,
+            compacting: Arc::default(),
+            is_closing: Arc::default(),
+            has_checksums: Arc::new(AtomicBool::new(has_checksums)),
         })
     }
 
@@ -182,23 +211,58 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut ReadTx<'_>) -> Result<T> + Send + 'static,
     {
-        let reader = {
-            let mut started = self.long_reader.lock().expect("no holder of the lock panics");
-            match started.as_ref() {
-                Some(reader) => Arc::clone(reader),
-                None => {
-                    let reader = Arc::new(Readers::start(
-                        &self.engine,
-                        "aetherd-long-read",
-                        1,
-                        Priority::Low,
-                        &self.doubts,
-                    )?);
-                    Arc::clone(started.insert(reader))
-                }
-            }
+        self.long_reader()?.queue(work).await
+    }
+
+    /// Returns the reader of what takes long, which is started when it is first wanted.
+    fn long_reader(&self) -> Result<Arc<Readers>> {
+        let mut started = self.long_reader.lock().expect("no holder of the lock panics");
+        if let Some(reader) = started.as_ref() {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = Arc::new(Readers::start(
+            &self.engine,
+            "aetherd-long-read",
+            1,
+            Priority::Low,
+            &self.doubts,
+        )?);
+        Ok(Arc::clone(started.insert(reader)))
+    }
+
+    /// Writes the file anew without its free pages, behind a compaction that goes on.
+    ///
+    /// Clients are served meanwhile, but for a moment at the end. Dropping the future loses the
+    /// result, not the compaction; [`Store::close`] ends it.
+    pub async fn compact(&self) -> Result<Compacted> {
+        let held = Arc::clone(&self.compacting).lock_owned().await;
+        if self.is_closing.load(Ordering::Relaxed) {
+            return Err(Error::ShuttingDown);
+        }
+        let compaction = Compaction {
+            database: self.options.database.clone(),
+            kind: self.options.engine,
+            engine: self.engine.clone(),
+            writer: self.writer.steps(),
+            readers: Arc::clone(&self.readers),
+            long_reader: self.long_reader()?,
+            is_stopped: Arc::clone(&self.is_closing),
+            has_checksums: Arc::clone(&self.has_checksums),
         };
-        reader.queue(work).await
+        let (reply, compacted) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("aetherd-compact".to_owned())
+            .spawn(move || {
+                let compacted = compaction.run();
+                drop(held);
+                let _ = reply.send(compacted);
+            })
+            .map_err(|error| {
+                Error::Startup(format!("cannot start the compaction's thread: {error}"))
+            })?;
+        compacted.await.unwrap_or_else(|_| {
+            Err(Error::Internal("the compaction panicked; the log says where".to_owned()))
+        })
     }
 
     /// Reads one snapshot.
@@ -254,6 +318,11 @@ impl Store {
 
     /// Finishes what is queued, checkpoints, and closes the database.
     pub async fn close(&self) -> Result<()> {
+        // It reads the file, and the log cannot be folded into that before it leaves off.
+        self.is_closing.store(true, Ordering::Relaxed);
+        if tokio::time::timeout(COMPACTION_PATIENCE, self.compacting.lock()).await.is_err() {
+            tracing::warn!("a compaction goes on at the end, which does not wait for it");
+        }
         let long_reader = self.long_reader.lock().expect("no holder of the lock panics").take();
         if let Some(reader) = long_reader {
             reader.end();
@@ -270,6 +339,11 @@ impl Store {
     /// The storage engine's name.
     pub fn engine_name(&self) -> &'static str {
         self.engine_name
+    }
+
+    /// True where each page of the file has a checksum.
+    pub fn has_page_checksums(&self) -> bool {
+        self.has_checksums.load(Ordering::Relaxed)
     }
 
     /// The version of the tables.

@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::doubts::Doubts;
-use super::engine::{Connection, Engine};
+use super::engine::Connection;
+use super::engine_slot::EngineSlot;
 use super::transaction::ReadTx;
 use crate::error::{Error, Result};
 use crate::model::limits::MAX_QUEUED_READS;
@@ -17,9 +19,65 @@ use crate::model::limits::MAX_QUEUED_READS;
 /// A read, given a connection or why there is none. Returns whether the connection is sound.
 type Job = Box<dyn FnOnce(&mut Result<Box<dyn Connection>>) -> bool + Send>;
 
+/// What a reader is to do next.
+enum Task {
+    Read(Job, OwnedSemaphorePermit),
+    /// Close its connection, and wait.
+    Park(Arc<Parking>),
+}
+
+/// Where readers wait without a connection.
+#[derive(Default)]
+struct Parking {
+    state: Mutex<ParkingState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct ParkingState {
+    parked: usize,
+    is_over: bool,
+}
+
+impl Parking {
+    /// Counts a reader that has no connection any more, and waits until it may connect again.
+    fn park(&self) {
+        let mut state = self.state.lock().expect("no holder of the lock panics");
+        state.parked += 1;
+        self.changed.notify_all();
+        while !state.is_over {
+            state = self.changed.wait(state).expect("no holder of the lock panics");
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.lock().expect("no holder of the lock panics").is_over
+    }
+
+    /// Waits until so many are parked, and returns whether they are.
+    fn wait_for(&self, count: usize, patience: Duration) -> bool {
+        let state = self.state.lock().expect("no holder of the lock panics");
+        let waited = self.changed.wait_timeout_while(state, patience, |state| state.parked < count);
+        waited.expect("no holder of the lock panics").0.parked >= count
+    }
+}
+
+/// Readers that have no connection. Dropped, it lets them connect again.
+pub(super) struct Parked {
+    parking: Arc<Parking>,
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.parking.state.lock().expect("no holder of the lock panics").is_over = true;
+        self.parking.changed.notify_all();
+    }
+}
+
 /// The pool's handle.
 pub(super) struct Readers {
-    queue: Mutex<Option<mpsc::Sender<(Job, OwnedSemaphorePermit)>>>,
+    queue: Mutex<Option<mpsc::Sender<Task>>>,
+    count: usize,
     places: Arc<Semaphore>,
     /// Each reader holds a sender; all are gone when all have ended.
     ended: tokio::sync::Mutex<tokio::sync::mpsc::Receiver<()>>,
@@ -70,7 +128,7 @@ impl Readers {
     /// Starts so many readers of this name, each with its own connection, who tell where what they read
     /// may be damaged.
     pub(super) fn start(
-        engine: &Arc<dyn Engine>,
+        engine: &EngineSlot,
         name: &str,
         count: usize,
         priority: Priority,
@@ -81,7 +139,7 @@ impl Readers {
         let (alive, ended) = tokio::sync::mpsc::channel(1);
         for number in 0..count {
             let connection = engine.connect()?;
-            let (engine, jobs, alive) = (Arc::clone(engine), Arc::clone(&jobs), alive.clone());
+            let (engine, jobs, alive) = (engine.clone(), Arc::clone(&jobs), alive.clone());
             std::thread::Builder::new()
                 .name(format!("{name}-{number}"))
                 .spawn(move || {
@@ -97,6 +155,7 @@ impl Readers {
         }
         Ok(Self {
             queue: Mutex::new(Some(queue)),
+            count,
             places: Arc::new(Semaphore::new(MAX_QUEUED_READS)),
             ended: tokio::sync::Mutex::new(ended),
             doubts: doubts.clone(),
@@ -144,9 +203,33 @@ impl Readers {
         queue
             .as_ref()
             .ok_or(Error::ShuttingDown)?
-            .send((job, place))
+            .send(Task::Read(job, place))
             .map_err(|_| Error::Internal("the readers have ended".to_owned()))?;
         Ok(PendingRead { reply: receiver })
+    }
+
+    /// Has the readers finish what is queued and close their connections. What is queued then waits
+    /// until what this returns is dropped.
+    ///
+    /// Blocks, but not for longer than it has patience with a read that goes on.
+    pub(super) fn park(&self, patience: Duration) -> Result<Parked> {
+        let parked = Parked { parking: Arc::default() };
+        {
+            let queue = self.queue.lock().expect("no holder of the lock panics");
+            let queue = queue.as_ref().ok_or(Error::ShuttingDown)?;
+            for _ in 0..self.count {
+                queue
+                    .send(Task::Park(Arc::clone(&parked.parking)))
+                    .map_err(|_| Error::Internal("the readers have ended".to_owned()))?;
+            }
+        }
+        if parked.parking.wait_for(self.count, patience) {
+            return Ok(parked);
+        }
+        Err(Error::Overloaded {
+            what: "seconds that a compaction waits for a read that goes on",
+            limit: patience.as_secs(),
+        })
     }
 
     /// Takes no more reads.
@@ -163,18 +246,26 @@ impl Readers {
     }
 }
 
-fn serve(
-    engine: &Arc<dyn Engine>,
-    connection: Box<dyn Connection>,
-    jobs: &Mutex<mpsc::Receiver<(Job, OwnedSemaphorePermit)>>,
-) {
+fn serve(engine: &EngineSlot, connection: Box<dyn Connection>, jobs: &Mutex<mpsc::Receiver<Task>>) {
     let mut connection = Ok(connection);
     loop {
         // One reader waits for the queue, the others for the lock.
         let next = jobs.lock().expect("no holder of the lock panics").recv();
-        let Ok((job, place)) = next else { return };
-        let sound = job(&mut connection);
-        drop(place);
+        let Ok(task) = next else { return };
+        let sound = match task {
+            Task::Read(job, place) => {
+                let sound = job(&mut connection);
+                drop(place);
+                sound
+            }
+            // Who asked has given up meanwhile.
+            Task::Park(parking) if parking.is_over() => true,
+            Task::Park(parking) => {
+                connection = Err(Error::Internal("a reader has no connection".to_owned()));
+                parking.park();
+                false
+            }
+        };
         if !sound {
             // What a panic or a failure left half done is not read from again.
             connection = engine.connect();
@@ -235,6 +326,10 @@ mod tests {
             Ok(0)
         }
 
+        fn execute_text(&mut self, _: &str, _: &[Value<'_>]) -> Result<u64> {
+            Ok(0)
+        }
+
         fn query(&mut self, _: &'static str, _: &[Value<'_>], _: &mut EachRow<'_>) -> Result<()> {
             Ok(())
         }
@@ -254,6 +349,10 @@ mod tests {
     impl Connection for Panicking {
         fn execute(&mut self, sql: &'static str, _: &[Value<'_>]) -> Result<u64> {
             assert_eq!(sql, "BEGIN");
+            Ok(0)
+        }
+
+        fn execute_text(&mut self, _: &str, _: &[Value<'_>]) -> Result<u64> {
             Ok(0)
         }
 

@@ -48,7 +48,7 @@ macro_rules! columns {
     () => {
         "id, project_id, kind, title, description, model, parent_id, forked_at_index,
             next_index - hidden_count - compacted_count, compacted_count, first_message_at,
-            last_message_at, created_at, activity_at, archived_at, deleted_at"
+            last_message_at, created_at, activity_at, archived_at, pinned_at, deleted_at"
     };
 }
 
@@ -330,6 +330,7 @@ fn read_summary(row: &mut Row) -> Result<SessionSummary> {
         created_at: row.int()?,
         activity_at: row.int()?,
         archived_at: row.optional_int()?,
+        pinned_at: row.optional_int()?,
         deleted_at: row.optional_int()?,
     })
 }

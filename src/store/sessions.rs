@@ -14,7 +14,7 @@ use crate::model::{JsonObject, Millis, ProjectId, Session, SessionId, Topic, tim
 const BY_ID: &str =
     "SELECT s.id, s.project_id, s.kind, s.title, s.description, s.model, s.parent_id,
         s.forked_at_index, s.next_index, s.hidden_count, s.compacted_count, s.first_message_at,
-        s.last_message_at, s.created_at, s.updated_at, s.archived_at, s.shelf,
+        s.last_message_at, s.created_at, s.updated_at, s.archived_at, s.pinned_at, s.shelf,
         t.system_prompt, t.metadata, t.first_sent
     FROM agent_sessions s LEFT JOIN agent_session_texts t ON t.session_id = s.id
     WHERE s.id = ?1";
@@ -36,7 +36,7 @@ const SET_TEXTS: &str =
 
 const UPDATE: &str = "UPDATE agent_sessions
     SET project_id = ?2, title = ?3, description = ?4, model = ?5, updated_at = ?6,
-        archived_at = ?7, shelf = ?8 WHERE id = ?1";
+        archived_at = ?7, shelf = ?8, pinned_at = ?9 WHERE id = ?1";
 
 const APPENDED: &str = "UPDATE agent_sessions
     SET next_index = ?2, first_message_at = ?3, last_message_at = ?4, activity_at = ?5 WHERE id = ?1";
@@ -114,6 +114,7 @@ pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
         created_at: params.created_at.unwrap_or(now),
         updated_at: now,
         archived_at: None,
+        pinned_at: None,
     };
     insert(tx, &session)?;
     if session.system_prompt.is_some() || session.metadata.is_some() {
@@ -193,15 +194,17 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
     let first_sent =
         first_sent.unwrap_or_else(|| first_sent::fingerprint("session", &fields(&session)));
     let now = time::now();
-    // One that is archived already stays so since then.
+    // One that is archived or pinned already stays so since then.
     let archived_at =
         params.archived.map(|archived| archived.then(|| session.archived_at.unwrap_or(now)));
+    let pinned_at = params.pinned.map(|pinned| pinned.then(|| session.pinned_at.unwrap_or(now)));
     let of_row = [
         patch::set(&mut session.project_id, params.project_id.as_ref()),
         patch::set(&mut session.title, params.title.as_ref()),
         patch::set(&mut session.description, params.description.as_ref()),
         patch::set(&mut session.model, params.model.as_ref()),
         patch::set(&mut session.archived_at, archived_at.as_ref()),
+        patch::set(&mut session.pinned_at, pinned_at.as_ref()),
     ];
     let of_texts = [
         patch::set(&mut session.system_prompt, params.system_prompt.as_ref()),
@@ -223,6 +226,7 @@ pub fn update(tx: &mut WriteTx<'_>, params: &UpdateParams) -> Result<Session> {
             session.updated_at.into(),
             session.archived_at.into(),
             Shelf::outside_trash(session.archived_at).number().into(),
+            session.pinned_at.into(),
         ],
     )?;
     if of_row[0] {
@@ -343,6 +347,7 @@ pub(super) fn find(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Option<Found>>
             created_at: row.int()?,
             updated_at: row.int()?,
             archived_at: row.optional_int()?,
+            pinned_at: row.optional_int()?,
             system_prompt: None,
             metadata: None,
         };

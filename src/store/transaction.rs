@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::backup::{self, Backup, Reason, Target};
-use super::engine::{Connection, Row, Value};
+use super::engine::{self, Cell, Connection, Row, Value};
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Seq, time};
@@ -69,12 +69,21 @@ impl<'a> ReadTx<'a> {
         Ok(found)
     }
 
+    /// Returns the number that a PRAGMA gives. It is prepared each time: Turso puts what it is then into
+    /// the statement.
+    pub(super) fn pragma(&mut self, sql: &'static str) -> Result<i64> {
+        match engine::scalar(self.connection, sql)? {
+            Some(Cell::Int(number)) => Ok(number),
+            other => Err(Error::Internal(format!("{sql} gave {other:?}"))),
+        }
+    }
+
     /// Has the engine check the whole file.
     ///
     /// Where it panics over what it reads, that is a problem that was found; the connection is not
     /// used again then.
     pub fn integrity_problems(&mut self) -> Result<Vec<String>> {
-        let check = AssertUnwindSafe(|| super::engine::integrity_problems(self.connection));
+        let check = AssertUnwindSafe(|| engine::integrity_problems(self.connection));
         catch_unwind(check).unwrap_or_else(|_| {
             self.is_sound = false;
             Ok(vec!["the engine panicked over what it read; the log says where".to_owned()])

@@ -77,13 +77,18 @@ fn known(tx: &mut ReadTx<'_>, id: &SessionId) -> Result<Found> {
         .ok_or_else(|| Error::not_found("session", id))
 }
 
-fn move_to(
+pub(super) fn move_to(
     tx: &mut WriteTx<'_>,
     id: &SessionId,
     deleted_at: Option<Millis>,
     shelf: Shelf,
 ) -> Result<()> {
     tx.execute_one(MOVE, &[id.as_str().into(), deleted_at.into(), shelf.number().into()])
+}
+
+/// True while something is left of a session that is being purged.
+pub fn is_purging(tx: &mut ReadTx<'_>) -> Result<bool> {
+    Ok(tx.first(NEXT_TO_PURGE, &[Shelf::Purging.number().into()], Row::text)?.is_some())
 }
 
 /// Deletes a batch of what is being purged, and returns whether nothing is left.
@@ -93,7 +98,7 @@ pub(super) fn purge_batch(tx: &mut WriteTx<'_>) -> Result<bool> {
     if let Some(id) = next {
         delete_batch(tx, &super::stored(SessionId::parse(id))?)?;
     }
-    Ok(tx.first(NEXT_TO_PURGE, &[purging], Row::text)?.is_none())
+    Ok(!is_purging(tx)?)
 }
 
 /// Deletes a batch of a session, and returns whether it is gone.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::compaction::Recorded;
 use super::doubts::Doubts;
 use super::engine::{self, Connection};
 use super::mark::Mark;
@@ -44,12 +45,58 @@ pub struct WriterCounts {
 
 /// The writer's handle.
 pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Queued>>>,
+    queue: Arc<Queue>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     counters: Arc<Counters>,
     committed: watch::Receiver<Seq>,
     ended: watch::Receiver<Option<Result<()>>>,
+}
+
+/// The way to the writer's thread; none once it takes no more.
+type Queue = Mutex<Option<mpsc::Sender<Job>>>;
+
+/// What is done on the writer's thread between two transactions. An error is fatal.
+type Step = Box<dyn FnOnce(&mut Recorded) -> Result<()> + Send>;
+
+/// What the writer's thread is to do next.
+enum Job {
+    Write(Queued),
+    Step(Step),
+}
+
+/// The way to the writer's thread for what is no write.
+#[derive(Clone)]
+pub(super) struct Steps {
+    queue: Arc<Queue>,
+}
+
+impl Steps {
+    /// Does something on the writer's thread, between two transactions, and waits for its result. The
+    /// outer error is fatal to the writer.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Recorded) -> Result<Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, result) = mpsc::channel();
+        let job = Job::Step(Box::new(move |connection| match step(connection) {
+            Ok(result) => {
+                // Who asked has not gone: it waits for this.
+                let _ = reply.send(result);
+                Ok(())
+            }
+            Err(fatal) => {
+                let _ = reply.send(Err(fatal.clone()));
+                Err(fatal)
+            }
+        }));
+        {
+            let queue = self.queue.lock().expect("no holder of the lock panics");
+            let queue = queue.as_ref().ok_or(Error::ShuttingDown)?;
+            queue.send(job).map_err(|_| Error::ShuttingDown)?;
+        }
+        result.recv().unwrap_or(Err(Error::ShuttingDown))
+    }
 }
 
 #[derive(Default)]
@@ -180,6 +227,7 @@ impl Writer {
         std::thread::Builder::new()
             .name("aetherd-writer".to_owned())
             .spawn(move || {
+                let connection = Recorded::new(connection);
                 let run = catch_unwind(AssertUnwindSafe(|| serve(connection, &jobs, &progress)));
                 let outcome = run.unwrap_or_else(|_| {
                     Err(Error::Internal("the writer panicked; the next start recovers".to_owned()))
@@ -190,7 +238,7 @@ impl Writer {
                 Error::Startup(format!("cannot start the writer's thread: {error}"))
             })?;
         Ok(Self {
-            queue: Mutex::new(Some(queue)),
+            queue: Arc::new(Mutex::new(Some(queue))),
             places: Arc::new(Semaphore::new(MAX_QUEUED_WRITES)),
             bytes: Arc::new(Semaphore::new(MAX_QUEUED_WRITE_BYTES / BYTES_UNIT)),
             counters,
@@ -217,9 +265,14 @@ impl Writer {
         queue
             .as_ref()
             .ok_or(Error::ShuttingDown)?
-            .send(queued)
+            .send(Job::Write(queued))
             .map_err(|_| Error::Internal("the writer has ended".to_owned()))?;
         Ok(PendingWrite { reply: receiver })
+    }
+
+    /// Returns the way to the writer's thread for what is no write.
+    pub(super) fn steps(&self) -> Steps {
+        Steps { queue: Arc::clone(&self.queue) }
     }
 
     /// Waits until the writer has failed for good.
@@ -263,39 +316,49 @@ impl Writer {
 }
 
 /// Serves the queue until it is closed and empty, and goes on with purges between the groups.
-fn serve(
-    mut connection: Box<dyn Connection>,
-    jobs: &mpsc::Receiver<Queued>,
-    progress: &Progress,
-) -> Result<()> {
-    while let Some(first) = next_or_purge(connection.as_mut(), jobs, progress)? {
-        let mut bytes = first.bytes;
-        let mut group = VecDeque::from([first]);
-        while group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
-            let Ok(next) = jobs.try_recv() else { break };
-            bytes += next.bytes;
-            group.push_back(next);
+fn serve(mut connection: Recorded, jobs: &mpsc::Receiver<Job>, progress: &Progress) -> Result<()> {
+    while let Some(job) = next_or_purge(&mut connection, jobs, progress)? {
+        let mut step = None;
+        match job {
+            Job::Step(first) => step = Some(first),
+            Job::Write(first) => {
+                let mut bytes = first.bytes;
+                let mut group = VecDeque::from([first]);
+                while step.is_none() && group.len() < MAX_GROUP_WRITES && bytes < MAX_GROUP_BYTES {
+                    match jobs.try_recv() {
+                        Ok(Job::Write(next)) => {
+                            bytes += next.bytes;
+                            group.push_back(next);
+                        }
+                        Ok(Job::Step(next)) => step = Some(next),
+                        Err(_) => break,
+                    }
+                }
+                progress.counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
+                write_group(&mut connection, group, progress)?;
+            }
         }
-        progress.counters.writes.fetch_add(group.len() as u64, Ordering::Relaxed);
-        write_group(connection.as_mut(), group, progress)?;
+        if let Some(step) = step {
+            step(&mut connection)?;
+        }
     }
     // The log is folded into the database and cut, so that a copy of the one file is whole.
-    if let Err(error) = engine::run(connection.as_mut(), "PRAGMA wal_checkpoint(TRUNCATE)") {
+    if let Err(error) = engine::run(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(%error, "the last checkpoint failed; the next start reads the log");
     }
     Ok(())
 }
 
-/// Waits for the next write, or returns `None` once the queue is closed and empty. Goes on with a purge
+/// Waits for the next job, or returns `None` once the queue is closed and empty. Goes on with a purge
 /// meanwhile: a batch before each group, and all of it where no write comes.
 ///
 /// On a full disk the rest is tried again before each of the next groups; where a batch fails otherwise,
 /// it waits for the next purge or start. An error is fatal.
 fn next_or_purge(
     connection: &mut dyn Connection,
-    jobs: &mpsc::Receiver<Queued>,
+    jobs: &mpsc::Receiver<Job>,
     progress: &Progress,
-) -> Result<Option<Queued>> {
+) -> Result<Option<Job>> {
     while progress.is_purging.get() {
         let mut is_done = true;
         let purge = &mut |tx: &mut WriteTx<'_>| trash::purge_batch(tx).map(|done| is_done = done);
@@ -311,15 +374,15 @@ fn next_or_purge(
             Err(mpsc::TryRecvError::Empty) => {}
         }
     }
-    Ok(next_write(jobs))
+    Ok(next_job(jobs))
 }
 
-/// Waits for the next write, or returns `None` once the queue is closed and empty.
+/// Waits for the next job, or returns `None` once the queue is closed and empty.
 ///
 /// A client that writes one thing after another sends the next within the time that waking a
 /// thread takes. So the thread looks again for a moment before it sleeps. It does not yield: where
 /// others want the processor, it would get it back milliseconds later.
-fn next_write(jobs: &mpsc::Receiver<Queued>) -> Option<Queued> {
+fn next_job(jobs: &mpsc::Receiver<Job>) -> Option<Job> {
     let asleep_at = Instant::now() + AWAKE_AFTER_A_GROUP;
     loop {
         match jobs.try_recv() {
@@ -423,12 +486,12 @@ fn write_one(
     Ok(outcome)
 }
 
-const BEGIN: &str = "BEGIN IMMEDIATE";
-const COMMIT: &str = "COMMIT";
-const ROLLBACK: &str = "ROLLBACK";
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
 
 /// Ends the transaction, where one is open.
-fn roll_back(connection: &mut dyn Connection) -> Result<()> {
+pub(super) fn roll_back(connection: &mut dyn Connection) -> Result<()> {
     // Some errors end the transaction by themselves.
     if connection.is_autocommit()? {
         return Ok(());

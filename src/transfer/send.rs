@@ -117,6 +117,7 @@ async fn put_into_project(
         project_id: Some(plan.start.project_id.clone()),
         metadata: None,
         archived: None,
+        pinned: None,
     };
     match client.call::<session::Update>(&update).await {
         Ok(session) => {

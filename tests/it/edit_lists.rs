@@ -60,6 +60,7 @@ fn edits_are_listed_by_file_session_and_project_page_by_page() {
             project_id: Some(ProjectId::parse("p").ok()),
             metadata: None,
             archived: None,
+            pinned: None,
         };
         store.write(move |tx| sessions::update(tx, &moved)).await.expect("updates");
         assert_eq!(ids(&store, all(None, None, Some("p"))).await, expect(&|s, _| s != "t"));

@@ -91,6 +91,64 @@ fn only_the_store_speaks_sql() {
     assert!(broken.is_empty(), "SQL outside src/store:\n{}", broken.join("\n"));
 }
 
+/// What a compaction's journal carries out again on a copy must leave the same rows there: so no SQL of
+/// the store asks for a time, for chance, or for the number that the engine gave a row.
+#[test]
+fn no_sql_depends_on_when_or_where_it_is_carried_out() {
+    const VARYING: [&str; 12] = [
+        "RANDOM",
+        "CURRENT_",
+        "DATETIME",
+        "STRFTIME",
+        "JULIANDAY",
+        "UNIXEPOCH",
+        "DATE(",
+        "TIME(",
+        "CHANGES()",
+        "LAST_INSERT",
+        "ROWID",
+        "INSERT OR",
+    ];
+    // What runs before the store is served, or reads the file of any program.
+    const APART: [&str; 2] = ["src/store/migrations/", "src/store/compaction/"];
+    let mut broken = Vec::new();
+    for (file, layer) in layered_files() {
+        let name = file.to_string_lossy().into_owned();
+        if layer != "store" || APART.iter().any(|apart| name.contains(apart)) {
+            continue;
+        }
+        for text in string_literals(&without_comments(&read(&file))) {
+            let text = text.to_uppercase();
+            if SQL.iter().any(|keyword| text.contains(keyword)) {
+                let varies = VARYING.iter().filter(|word| text.contains(**word));
+                broken.extend(varies.map(|word| format!("{name}: {word} in {text}")));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    let found = string_literals("f(\"SELECT \\\"a\\\"\", 'b', \"\", r#\"x\"#)");
+    assert_eq!(found, ["SELECT \\\"a\\\"", "", "x"]);
+}
+
+/// The texts in double quotes, with their escapes as written.
+fn string_literals(code: &str) -> Vec<String> {
+    let mut literals = Vec::new();
+    let mut rest = code.replace("'\"'", "' '");
+    while let Some(at) = rest.find('"') {
+        let body = rest.split_off(at + 1);
+        let mut is_escaped = false;
+        let end = body.find(|letter| {
+            let ends = letter == '"' && !is_escaped;
+            is_escaped = letter == '\\' && !is_escaped;
+            ends
+        });
+        let Some(end) = end else { break };
+        literals.push(body[..end].to_owned());
+        rest = body[end + 1..].to_owned();
+    }
+    literals
+}
+
 #[test]
 fn the_readme_says_how_to_run_and_test() {
     let readme = read(&root().join("README.md"));

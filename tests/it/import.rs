@@ -167,6 +167,7 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
         project_id: None,
         metadata: None,
         archived: None,
+        pinned: None,
     };
     world.client.call::<session::Update>(&update).await.expect("renames");
     let patch = message::UpdateParams {
@@ -257,6 +258,7 @@ async fn a_project_that_is_opened_later_gets_its_sessions_with_the_next_import()
         project_id: Some(Some(other.clone())),
         metadata: None,
         archived: None,
+        pinned: None,
     };
     world.client.call::<session::Update>(&moved).await.expect("moves");
     let (outcomes, totals) = world.import().await;

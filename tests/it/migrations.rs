@@ -434,6 +434,49 @@ fn version_3_gets_its_shelves_and_keeps_its_messages_where_they_are() {
     }
 }
 
+/// Sessions of version 7 are pinned by nobody, and what they were else they stay.
+#[test]
+fn version_7_gets_its_pins_after_a_backup() {
+    for engine in ENGINES {
+        let home = Home::new();
+        let path = home.path().join("ide.db");
+        let old = rusqlite::Connection::open(&path).expect("SQLite opens it");
+        for script in [
+            include_str!("../../src/store/migrations/0001_foundation.sql"),
+            "DROP TABLE agent_edits;",
+            include_str!("../../src/store/migrations/0002_edits.sql"),
+            include_str!("../../src/store/migrations/0003_changes.sql"),
+            include_str!("../../src/store/migrations/0004_attachments.sql"),
+            include_str!("../../src/store/migrations/0005_sessions.sql"),
+            include_str!("../../src/store/migrations/0006_edit_counts.sql"),
+            include_str!("../../src/store/migrations/0007_places.sql"),
+            "PRAGMA user_version = 7;
+             INSERT INTO meta VALUES ('feed_id', '0123456789abcdef0123456789abcdef');
+             INSERT INTO agent_sessions (id, kind, created_at, updated_at, activity_at, archived_at, shelf)
+                VALUES ('s', 'chat', 1, 2, 3, NULL, 0), ('a', 'chat', 1, 2, 4, 5, 1);",
+        ] {
+            old.execute_batch(script).expect("a database of version 7");
+        }
+        drop(old);
+        runtime().block_on(async {
+            let store = open_store(&home, engine);
+            let session =
+                store.read(|tx| sessions::get(tx, &params(json!("a")))).await.expect("one");
+            assert_eq!((session.pinned_at, session.archived_at), (None, Some(5)), "{engine:?}");
+            let pin = params(json!({"id": "s", "pinned": true}));
+            let pinned = store.write(move |tx| sessions::update(tx, &pin)).await.expect("pins");
+            assert!(pinned.pinned_at.is_some());
+            store.close().await.expect("closed");
+        });
+        let [backup] = backups(&home).try_into().expect("one backup");
+        for (file, version) in [(&backup, 7), (&path, CURRENT_VERSION)] {
+            let found = texts(file, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version");
+            assert_eq!(found, [version.to_string()]);
+            assert_eq!(texts(file, "SELECT id FROM agent_sessions ORDER BY id"), ["a", "s"]);
+        }
+    }
+}
+
 async fn replayed(store: &Store, file_path: &str, base: &str) -> String {
     let params = api::edit::ReplayParams {
         file_path: file_path.to_owned(),

@@ -57,6 +57,7 @@ async fn update_session(store: &Store, title: Option<&str>, metadata: &str) -> S
         project_id: None,
         metadata: Some(object(metadata)),
         archived: None,
+        pinned: None,
     };
     store.write(move |tx| sessions::update(tx, &params)).await.expect("updates")
 }

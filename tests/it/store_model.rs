@@ -168,6 +168,7 @@ async fn run_raw(store: &Store, operation: Operation) -> Result<Value, Error> {
                 project_id: None,
                 metadata: None,
                 archived: None,
+                pinned: None,
             };
             json!(store.write(move |tx| sessions::update(tx, &params)).await?.title)
         }

@@ -1,8 +1,8 @@
 //! The transcripts in `proto/examples`, replayed: what they show is what the daemon does.
 //!
 //! Each file is one connection to a daemon of a fresh home. A line `{"send": …}` is a frame, as
-//! JSON or, in a string, as the text itself; a line `{"expect": …}` is the next reply. `"<number>"`
-//! and `"<string>"` stand for any number and any string; `"<string:name>"` in a reply names the string
+//! JSON or, in a string, as the text itself; a line `{"expect": …}` is the next reply. `"<number>"`,
+//! `"<boolean>"` and `"<string>"` stand for any number, boolean and string; `"<string:name>"` in a reply names the string
 //! it finds there, and in a frame is that string.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,7 @@ fn the_comparison_sees_every_difference() {
         (json!([1, 2]), json!([2, 1])),
         (json!("<number>"), json!("1")),
         (json!("<string>"), json!(1)),
+        (json!("<boolean>"), json!(1)),
         (json!("<number>"), json!(null)),
     ] {
         assert!(!same(expected.clone(), actual.clone()), "{expected} and {actual}");
@@ -136,6 +137,7 @@ fn name_strings(expected: &Value, actual: &Value, named: &mut Named) {
 fn difference(expected: &Value, actual: &Value, place: &str) -> Option<String> {
     match (expected, actual) {
         (Value::String(word), Value::Number(_)) if word == "<number>" => None,
+        (Value::String(word), Value::Bool(_)) if word == "<boolean>" => None,
         (Value::String(word), Value::String(_)) if word == "<string>" || name(word).is_some() => {
             None
         }

@@ -96,7 +96,7 @@ method! {
         "parent_id": "ses-1", "forked_at_index": 2, "metadata": {"pinned": true},
         "message_count": 2, "compacted_count": 0, "next_index": 2,
         "first_message_at": 1764000000000, "last_message_at": 1764000000000,
-        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null, "pinned_at": null
     }"#,
 }
 

@@ -54,6 +54,6 @@ method! {
         "parent_id": null, "forked_at_index": null, "metadata": {"pinned": true},
         "message_count": 1, "compacted_count": 0, "next_index": 3,
         "first_message_at": 1764000000000, "last_message_at": 1764000000000,
-        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null
+        "created_at": 1764000000000, "updated_at": 1764000000000, "archived_at": null, "pinned_at": null
     }"#,
 }

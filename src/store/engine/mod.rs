@@ -22,6 +22,8 @@ pub enum Value<'a> {
     Null,
     /// An integer.
     Int(i64),
+    /// A real number; none of our columns holds one, older files may.
+    Real(f64),
     /// A text.
     Text(&'a str),
     /// Bytes.
@@ -33,7 +35,7 @@ impl Value<'_> {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Null => 1,
-            Self::Int(_) => 8,
+            Self::Int(_) | Self::Real(_) => 8,
             Self::Text(text) => text.len(),
             Self::Blob(bytes) => bytes.len(),
         }
@@ -67,6 +69,18 @@ impl<'a> From<&'a [u8]> for Value<'a> {
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl<'a> From<&'a Cell> for Value<'a> {
+    fn from(cell: &'a Cell) -> Self {
+        match cell {
+            Cell::Null => Self::Null,
+            Cell::Int(number) => Self::Int(*number),
+            Cell::Real(number) => Self::Real(*number),
+            Cell::Text(text) => Self::Text(text),
+            Cell::Blob(bytes) => Self::Blob(bytes),
+        }
     }
 }
 
@@ -166,6 +180,9 @@ pub trait Engine: Send + Sync {
 pub trait Connection: Send {
     /// Runs a statement that returns no rows, and returns how many rows it changed.
     fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64>;
+
+    /// Runs a statement whose text is made for a table that is not known beforehand.
+    fn execute_text(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64>;
 
     /// Runs a statement that returns rows.
     fn query(

@@ -66,6 +66,10 @@ struct SqliteConnection {
 
 impl Connection for SqliteConnection {
     fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64> {
+        self.execute_text(sql, params)
+    }
+
+    fn execute_text(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
         let mut statement = self.inner.prepare_cached(sql).map_err(translate)?;
         let changed = statement.execute(params_from_iter(params)).map_err(translate)?;
         Ok(changed as u64)
@@ -123,6 +127,7 @@ impl ToSql for Value<'_> {
         Ok(ToSqlOutput::Borrowed(match self {
             Value::Null => ValueRef::Null,
             Value::Int(number) => ValueRef::Integer(*number),
+            Value::Real(number) => ValueRef::Real(*number),
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
             Value::Blob(bytes) => ValueRef::Blob(bytes),
         }))

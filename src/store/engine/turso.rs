@@ -3,6 +3,7 @@
 //! Turso's futures do their I/O inside `poll`, so a connection is driven to the end on the
 //! thread that holds it. Statements are prepared once and kept; no connection is ever cloned.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,14 +63,14 @@ impl Engine for TursoEngine {
 
 struct TursoConnection {
     /// Declared before the connection, so dropped before it.
-    statements: HashMap<&'static str, Statement>,
+    statements: HashMap<Cow<'static, str>, Statement>,
     inner: turso::Connection,
 }
 
 impl TursoConnection {
     fn statement(&mut self, sql: &'static str) -> Result<&mut Statement> {
         use std::collections::hash_map::Entry;
-        match self.statements.entry(sql) {
+        match self.statements.entry(Cow::Borrowed(sql)) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 Ok(entry.insert(block_on(self.inner.prepare(sql)).map_err(translate)?))
@@ -84,6 +85,19 @@ impl Connection for TursoConnection {
         let changed = block_on(statement.execute(owned(params))).map_err(translate);
         if changed.is_err() {
             // A failed statement is not reused: prepare it anew the next time.
+            self.statements.remove(sql);
+        }
+        changed
+    }
+
+    fn execute_text(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64> {
+        if !self.statements.contains_key(sql) {
+            let statement = block_on(self.inner.prepare(sql)).map_err(translate)?;
+            self.statements.insert(Cow::Owned(sql.to_owned()), statement);
+        }
+        let statement = self.statements.get_mut(sql).expect("it was just put there");
+        let changed = block_on(statement.execute(owned(params))).map_err(translate);
+        if changed.is_err() {
             self.statements.remove(sql);
         }
         changed
@@ -144,6 +158,7 @@ fn owned(params: &[Value<'_>]) -> Vec<turso::Value> {
         .map(|value| match value {
             Value::Null => turso::Value::Null,
             Value::Int(number) => turso::Value::Integer(*number),
+            Value::Real(number) => turso::Value::Real(*number),
             Value::Text(text) => turso::Value::Text((*text).to_owned()),
             Value::Blob(bytes) => turso::Value::Blob((*bytes).to_owned()),
         })

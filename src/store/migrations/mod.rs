@@ -18,7 +18,7 @@ use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
 /// The version of the tables this build works with.
-pub const CURRENT_VERSION: i64 = 7;
+pub const CURRENT_VERSION: i64 = 8;
 
 /// One step: from the version before to `version`. Its text never changes once released.
 struct Step {
@@ -35,6 +35,7 @@ const ATTACHMENTS: &str = include_str!("0004_attachments.sql");
 const SESSIONS: &str = include_str!("0005_sessions.sql");
 const EDIT_COUNTS: &str = include_str!("0006_edit_counts.sql");
 const PLACES: &str = include_str!("0007_places.sql");
+const RETENTION: &str = include_str!("0008_retention.sql");
 
 const STEPS: &[Step] = &[
     Step { version: 1, sql: FOUNDATION, run: run_script },
@@ -44,6 +45,7 @@ const STEPS: &[Step] = &[
     Step { version: 5, sql: SESSIONS, run: run_script },
     Step { version: 6, sql: EDIT_COUNTS, run: edit_counts::run },
     Step { version: 7, sql: PLACES, run: places::run },
+    Step { version: 8, sql: RETENTION, run: run_script },
 ];
 
 /// Brings the database to the current version.
@@ -201,6 +203,7 @@ mod tests {
             (5, 12_375_475_164_534_188_704),
             (6, 4_382_029_383_422_392_652),
             (7, 8_840_777_377_563_797_528),
+            (8, 15_218_562_877_222_439_332),
         ];
         assert_eq!(hashes, released);
         assert_eq!(STEPS.last().map(|step| step.version), Some(CURRENT_VERSION));
