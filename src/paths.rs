@@ -99,9 +99,19 @@ fn default_socket(home: &Path) -> PathBuf {
 
 /// The write-ahead log beside a database.
 pub fn log_of(database: &Path) -> PathBuf {
+    beside(database, "-wal")
+}
+
+/// The file beside a database whose name ends so.
+pub fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(ending);
     name.into()
+}
+
+/// A database, and all that its engine may put beside it.
+pub fn with_companions(database: &Path) -> [PathBuf; 4] {
+    ["-wal", "-shm", "-journal", ""].map(|ending| beside(database, ending))
 }
 
 /// The bytes that the user may still write to the file system of a folder.

@@ -78,7 +78,7 @@ method! {
     /// checked by the engine and compared table by table, and flushed before it gets its name. Takes
     /// seconds on a large database; one is made at a time.
     MakeBackup = "system.backup", Read, BackupParams => Backup,
-    errors: [InvalidParams, DiskFull],
+    errors: [TooLarge],
     example: r#"{}"# => r#"{
         "path": "/home/me/.rainy-aether/backups/ide-1764000000000-asked.db",
         "bytes": 229376, "created_at": 1764000000000, "reason": "asked"
@@ -92,7 +92,7 @@ method! {
     /// happens. Then the daemon closes all connections and opens the restored database: connect again.
     /// Its change feed is another one, so cursors of before are answered with `expired`.
     Restore = "system.restore", Read, RestoreParams => Restoring,
-    errors: [InvalidParams, NotFound, DiskFull],
+    errors: [NotFound, TooLarge],
     example: r#"{}"# => r#"{
         "path": "/home/me/.rainy-aether/backups/ide-1764000000000-asked.db",
         "kept": "/home/me/.rainy-aether/backups/ide-1764000000001-before-restore.db"

@@ -2,6 +2,7 @@
 
 mod backup;
 mod call;
+mod doctor;
 mod endpoint;
 mod import;
 mod logging;
@@ -26,8 +27,8 @@ use crate::paths::{Environment, Paths};
 /// The storage daemon of the Rainy Aether IDE.
 ///
 /// Exit codes: 0 done, also `stop` where no daemon runs; 1 it failed, or the daemon answered with an
-/// error, or an import is not complete; 2 the command line is wrong; 3 no daemon answers, or it gives
-/// no status.
+/// error, or an import is not complete, or `doctor` found what must be mended; 2 the command line is
+/// wrong; 3 no daemon answers, or it gives no status.
 #[derive(Debug, Parser)]
 #[command(name = "aetherd", version, max_term_width = 100)]
 pub struct Cli {
@@ -74,6 +75,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write a checked copy of the database into one file, while others are served
     Backup(backup::BackupArgs),
+    /// Look at all that can go wrong, and say what to do
+    Doctor(doctor::DoctorArgs),
     /// Put a backup in the place of the database, which is kept
     Restore(restore::RestoreArgs),
 }
@@ -154,6 +157,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Call(args) => call::run(&paths, &args, globals.json).await,
             Command::Import(args) => import::run(paths, &args, globals.json).await,
             Command::Backup(args) => backup::run(paths, &args, globals.json).await,
+            Command::Doctor(args) => doctor::run(&paths, &args, globals.json).await,
             Command::Restore(args) => restore::run(paths, &args, globals.json).await,
         }
     })

@@ -118,7 +118,7 @@ fn counted(count: impl Into<i128>, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn duration(millis: i64) -> String {
+pub(super) fn duration(millis: i64) -> String {
     let seconds = millis.max(0) / 1000;
     match seconds {
         0..=59 => format!("{seconds} s"),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::model::{FeedId, Seq};
+use crate::paths::beside;
 
 /// The file, held open by the writer.
 #[derive(Debug)]
@@ -65,9 +66,7 @@ pub(super) fn problem(database: &Path, feed: &FeedId, last_seq: Seq) -> Option<S
 }
 
 fn path_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-mark");
-    name.into()
+    beside(database, "-mark")
 }
 
 #[cfg(test)]

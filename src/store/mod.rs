@@ -56,8 +56,8 @@ use crate::api::system::Compacted;
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{FeedId, JsonObject, Seq};
-use crate::paths::log_of;
-use backup::{Backup, Reason, Target};
+use crate::paths::{log_of, with_companions};
+use backup::{Backup, HeldFiles, Reason, Target};
 use compaction::Compaction;
 use doubts::Doubts;
 use engine_slot::EngineSlot;
@@ -93,6 +93,7 @@ pub struct Store {
     long_reader: Mutex<Option<Arc<Readers>>>,
     doubts: Doubts,
     was_closed: bool,
+    held_files: HeldFiles,
     /// Held while the file is compacted, by the thread that does it.
     compacting: Arc<tokio::sync::Mutex<()>>,
     is_closing: Arc<AtomicBool>,
@@ -121,7 +122,8 @@ impl Store {
         let mut engine = engine::open(options.engine, &options.database)?;
         let doubts = Doubts::new();
         let mut connection = engine.connect()?;
-        migrations::run(connection.as_mut(), options)?;
+        let held_files = HeldFiles::default();
+        migrations::run(connection.as_mut(), options, &held_files)?;
         let has_checksums = match has_checksums {
             Some(has_checksums) => has_checksums,
             None => {
@@ -166,6 +168,7 @@ impl Store {
             long_reader: Mutex::new(None),
             doubts,
             was_closed,
+            held_files,
             compacting: Arc::default(),
             is_closing: Arc::default(),
             has_checksums: Arc::new(AtomicBool::new(has_checksums)),
@@ -293,7 +296,8 @@ impl Store {
         reason: Reason,
     ) -> impl FnOnce(&mut ReadTx<'_>) -> Result<Backup> + Send + use<> {
         let (database, engine) = (self.options.database.clone(), self.options.engine);
-        move |tx| tx.back_up(&database, engine, &target, reason)
+        let held = self.held_files.clone();
+        move |tx| tx.back_up(&database, &held, engine, &target, reason)
     }
 
     /// Writes a backup, behind other reads that take long.
@@ -359,6 +363,13 @@ impl Store {
     /// How much the writer has done and has to do.
     pub fn writer_counts(&self) -> WriterCounts {
         self.writer.counts()
+    }
+}
+
+/// Deletes a database that is only a copy, and what an engine has put beside it, as far as it can.
+fn remove_with_companions(database: &Path) {
+    for path in with_companions(database) {
+        let _ = std::fs::remove_file(path);
     }
 }
 

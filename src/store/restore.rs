@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use super::backup::{self, Reason};
 use super::engine;
 use super::recovery::{catch, checked_note_of};
-use super::{StoreOptions, WriteTx, changes, migrations};
+use super::{StoreOptions, WriteTx, changes, migrations, remove_with_companions};
 use crate::error::{Error, Result};
 use crate::model::{Topic, time};
-use crate::paths::log_of;
+use crate::paths::{beside, log_of, with_companions};
 
 /// A backup that is ready to take the database's place.
 #[derive(Debug)]
@@ -110,13 +110,14 @@ fn make_ready(options: &StoreOptions, source: &Path, copy: &Path) -> Result<()> 
 
 /// Deletes what a restore that was broken off has left.
 pub(super) fn clean(database: &Path) {
-    let copy = copy_of(database);
-    let _ = std::fs::remove_file(log_of(&copy));
-    let _ = std::fs::remove_file(copy);
+    remove_with_companions(&copy_of(database));
+}
+
+/// Returns the files of a restore that was broken off.
+pub(super) fn unfinished(database: &Path) -> Vec<PathBuf> {
+    with_companions(&copy_of(database)).into_iter().filter(|path| path.exists()).collect()
 }
 
 fn copy_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".restoring");
-    name.into()
+    beside(database, ".restoring")
 }

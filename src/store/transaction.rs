@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::backup::{self, Backup, Reason, Target};
+use super::backup::{self, Backup, HeldFiles, Reason, Target};
 use super::engine::{self, Cell, Connection, Row, Value};
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
@@ -94,12 +94,13 @@ impl<'a> ReadTx<'a> {
     pub(super) fn back_up(
         &mut self,
         database: &Path,
+        held: &HeldFiles,
         engine: EngineKind,
         target: &Target,
         reason: Reason,
     ) -> Result<Backup> {
         let mut turn = Instant::now();
-        backup::write(self.connection, database, engine, target, reason, &mut |_| {
+        backup::write(self.connection, database, held, engine, target, reason, &mut |_| {
             // As long as it took.
             std::thread::sleep(turn.elapsed().min(LONGEST_PAUSE));
             turn = Instant::now();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aetherd::config::BackupPolicy;
 use aetherd::daemon::backing_up;
@@ -57,24 +57,6 @@ fn names(folder: &Path) -> Vec<String> {
     entries
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
         .collect()
-}
-
-/// Connects to the daemon that comes back on the same socket.
-fn reconnect(home: &Home, before: &Value) -> LineClient {
-    let started = Instant::now();
-    loop {
-        if let Ok(stream) = std::os::unix::net::UnixStream::connect(home.socket()) {
-            // The one that ends may still have taken it.
-            let mut client = LineClient::of(stream);
-            let asked = client.try_send(&request(1, "system.ping", &json!({})));
-            let answer = asked.ok().and_then(|()| client.try_receive());
-            if answer.is_some_and(|answer| answer["result"]["instance_id"] != *before) {
-                return client;
-            }
-        }
-        assert!(started.elapsed() < Duration::from_secs(60), "no answer: {}", home.log());
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Tells writers to end once it is dropped.
@@ -176,7 +158,7 @@ fn a_restore_puts_back_what_was_and_keeps_what_is() {
     let restoring = client.call("system.restore", json!({}));
     let kept = PathBuf::from(restoring["kept"].as_str().expect("a path"));
 
-    let mut client = reconnect(&home, &instance);
+    let mut client = reconnect(&home.socket(), &instance);
     assert!(daemon.is_running(), "the process goes on");
     assert_eq!(served(&mut client, "s"), BTreeSet::from(["a".to_owned()]));
     assert_eq!(messages(&kept), BTreeSet::from(["a".to_owned(), "b".to_owned()]));
@@ -189,7 +171,7 @@ fn a_restore_puts_back_what_was_and_keeps_what_is() {
 
     let instance = client.call("system.ping", json!({}))["instance_id"].take();
     client.call("system.restore", json!({"path": kept}));
-    let mut client = reconnect(&home, &instance);
+    let mut client = reconnect(&home.socket(), &instance);
     assert_eq!(served(&mut client, "s"), BTreeSet::from(["a".to_owned(), "b".to_owned()]));
     append(&mut client, "s", "d");
     drop(client);

@@ -10,7 +10,7 @@ use aetherd::model::limits::{
 use aetherd::server::methods::Methods;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Home, error_kind, post, request};
+use crate::support::{Home, error_kind, post, reconnect, request};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/openrpc.json");
 
@@ -92,8 +92,19 @@ fn every_example_does_what_it_shows() {
                 (param["name"].as_str().expect("a name").to_owned(), param["value"].clone())
             })
             .collect();
+        let instance = client.call("system.ping", json!({}))["instance_id"].take();
         let result = client.call(name, Value::Object(params));
         let expected = &example["result"]["value"];
+        if name == "system.restore" {
+            client = reconnect(&home.socket(), &instance);
+        }
+        if ["system.backup", "system.restore"].contains(&name) {
+            let members = |value: &Value| -> Vec<String> {
+                value.as_object().expect("an object").keys().cloned().collect()
+            };
+            assert_eq!(members(&result), members(expected), "{name}");
+            continue;
+        }
         if name == "rpc.discover" {
             assert_eq!(result, document);
             assert_eq!(result["openrpc"], expected["openrpc"]);
@@ -105,7 +116,7 @@ fn every_example_does_what_it_shows() {
 
 /// Replaces what differs from run to run by its type.
 fn steady(value: Value, name: &str) -> Value {
-    const VARYING: [&str; 25] = [
+    const VARYING: [&str; 26] = [
         "state",
         "indexed_seq",
         "lag",
@@ -123,6 +134,7 @@ fn steady(value: Value, name: &str) -> Value {
         "writes",
         "groups",
         "database_bytes",
+        "disk_free_bytes",
         "wal_bytes",
         "schema_version",
         "used_bytes",
@@ -272,6 +284,9 @@ fn the_document_lists_just_the_errors_that_calls_give() {
         ("edit.revert", json!({"file_path": "/x", "content": null, "edit_ids": ["none"]})),
         ("edit.revert", revert("/moved", "another file was renamed over it")),
         ("edit.revert", revert("/x", &"x".repeat(MAX_CONTENT_BYTES + 1))),
+        ("system.backup", json!({"path": format!("/{long_path}")})),
+        ("system.restore", json!({"path": format!("/{long_path}")})),
+        ("system.restore", json!({"path": "/nowhere/ide.db"})),
         ("events.since", json!({"cursor": elsewhere})),
         ("events.subscribe", json!({"since": elsewhere})),
     ] {

@@ -56,6 +56,8 @@ async fn cursors(store: &Store) -> Vec<FeedCursor> {
 
 fn put_back(home: &Home, engine: EngineKind, copy: &[u8]) -> Store {
     std::fs::write(home.path().join("ide.db"), copy).expect("is put back");
+    // With the mark of then, or without one: else what was acknowledged since would be missed.
+    std::fs::remove_file(home.path().join("ide.db-mark")).expect("the mark is gone");
     open_store(home, engine)
 }
 

@@ -209,9 +209,7 @@ fn four_clients_write_on_and_lose_nothing() {
         let messages: Vec<Value> =
             (0..1000).map(|_| json!({"role": "user", "content": "x".repeat(2000)})).collect();
         client.call("session.start", json!({"id": "bulk", "kind": "chat"}));
-        for _ in 0..4 {
-            client.call("message.append_many", json!({"session_id": "bulk", "messages": messages}));
-        }
+        client.call("message.append_many", json!({"session_id": "bulk", "messages": messages}));
         let is_done = std::sync::atomic::AtomicBool::new(false);
         let acknowledged: Vec<Vec<(String, i64)>> = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..4)
@@ -220,9 +218,9 @@ fn four_clients_write_on_and_lose_nothing() {
                     scope.spawn(move || write_until(&mut client, number, is_done))
                 })
                 .collect();
-            for _ in 0..3 {
+            for _ in 0..2 {
                 let compacted = client.call("system.compact", json!({}));
-                assert!(compacted["bytes_after"].as_u64().is_some_and(|bytes| bytes > 4_000_000));
+                assert!(compacted["bytes_after"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
             }
             is_done.store(true, std::sync::atomic::Ordering::Relaxed);
             clients.into_iter().map(|client| client.join().expect("ends well")).collect()

@@ -10,6 +10,7 @@ mod contract;
 mod crash;
 mod damage;
 mod disk_full;
+mod doctor;
 mod edit_lists;
 mod edits;
 mod feed;

@@ -11,7 +11,7 @@ use aetherd::store::{
 };
 use serde_json::json;
 
-use crate::support::{ENGINES, Home, open_store, params, runtime, store_options};
+use crate::support::{ENGINES, Home, edit_database, open_store, params, runtime, store_options};
 
 /// A database that the IDE made with turso 0.3.2, its log never checkpointed.
 fn copy_seed(home: &Home) {
@@ -549,9 +549,9 @@ fn a_newer_database_is_refused_with_both_versions() {
         let home = Home::new();
         runtime().block_on(async { open_store(&home, engine).close().await.expect("closed") });
         let path = home.path().join("ide.db");
-        let file = rusqlite::Connection::open(&path).expect("SQLite opens it");
-        file.pragma_update(None, "user_version", CURRENT_VERSION + 1).expect("a version");
-        drop(file);
+        edit_database(&path, |file| {
+            file.pragma_update(None, "user_version", CURRENT_VERSION + 1).expect("a version");
+        });
         let error = Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
         assert!(error.contains(&format!("version {}", CURRENT_VERSION + 1)), "{error}");
         assert!(error.contains(&format!("up to {CURRENT_VERSION}")), "{error}");
@@ -635,19 +635,25 @@ fn a_database_of_another_program_is_refused_and_kept() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_with_what_to_do() {
+fn a_file_that_is_no_database_is_set_aside_as_it_is() {
     for engine in ENGINES {
         for bytes in [&b"x"[..], &[b'x'; 8192], b"SQLite format 3\0"] {
             let home = Home::new();
             let path = home.path().join("ide.db");
             std::fs::write(&path, bytes).expect("a file");
-            let error =
-                Store::open(&store_options(&home, engine)).err().expect("refused").to_string();
-            for part in ["is not a database", "move it away", &path.display().to_string()] {
-                assert!(error.contains(part), "{engine:?}: {error}");
-            }
-            assert_eq!(std::fs::read(&path).expect("a file"), bytes);
-            assert_eq!(files(&home), ["ide.db"]);
+            runtime().block_on(async {
+                let store = open_store(&home, engine);
+                assert_eq!(store.read(status::counts).await.expect("counts").sessions, 0);
+                store.close().await.expect("closed");
+            });
+            let [folder] = std::fs::read_dir(home.path().join("damaged"))
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").path())
+                .collect::<Vec<_>>()
+                .try_into()
+                .expect("one recovery");
+            assert_eq!(std::fs::read(folder.join("ide.db")).expect("a file"), bytes, "{engine:?}");
+            assert!(folder.join("report.json").exists());
         }
     }
 }

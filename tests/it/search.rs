@@ -204,6 +204,7 @@ fn an_index_that_cannot_go_on_is_built_anew() {
     assert_eq!(home.log().matches(GOES_NOT_ON).count(), 1);
     stop(daemon);
     std::fs::write(home.path().join("ide.db"), before).expect("is put back");
+    std::fs::remove_file(home.path().join("ide.db-mark")).expect("the mark is gone");
     let daemon = home.start();
     let mut client = daemon.client();
     for number in 700..760 {

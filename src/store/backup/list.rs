@@ -37,11 +37,18 @@ pub fn list(folder: &Path) -> Vec<Backup> {
 
 /// Deletes what backups that were broken off have left.
 pub(in crate::store) fn clean(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    for path in paths.filter(|path| path.to_string_lossy().contains(UNFINISHED)) {
+    for path in unfinished(folder) {
         let _ = std::fs::remove_file(path);
     }
+}
+
+/// Returns the files of backups that were broken off.
+pub(in crate::store) fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().contains(UNFINISHED))
+        .collect()
 }
 
 /// Returns the newest backup of a folder.

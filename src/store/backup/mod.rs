@@ -4,9 +4,9 @@ mod list;
 mod write;
 
 pub use list::{Backup, list, newest, prune};
-pub(super) use list::{clean, file_name};
+pub(super) use list::{clean, file_name, unfinished};
 pub(super) use write::check_room;
-pub use write::{Target, write};
+pub use write::{HeldFiles, Target, write};
 
 use super::engine::{Cell, Connection};
 use crate::error::Result;

@@ -2,15 +2,19 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use super::list::{UNFINISHED, file_name};
 use super::{Backup, Reason, sync_folder, table_names};
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{Seq, time};
+use crate::paths::beside;
 use crate::store::changes;
 use crate::store::engine::{self, Connection};
+use crate::store::format::files::Files;
 use crate::store::format::pages::Pages;
+use crate::store::remove_with_companions;
 
 /// Bytes that stay free on a disk to which a backup is written.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
@@ -19,6 +23,20 @@ const SPARE_BYTES: u64 = 64 * 1024 * 1024;
 const PART_BYTES: usize = 1024 * 1024;
 /// How often a log is read that begins anew meanwhile.
 const ATTEMPTS: usize = 20;
+
+/// The files of a database as backups have opened them, which stay open beside the engine.
+#[derive(Debug, Clone, Default)]
+pub struct HeldFiles(Arc<Mutex<Files>>);
+
+impl HeldFiles {
+    fn get(&self) -> Files {
+        self.0.lock().expect("no holder of the lock panics").clone()
+    }
+
+    fn keep(&self, files: &Files) {
+        *self.0.lock().expect("no holder of the lock panics") = files.clone();
+    }
+}
 
 /// Where a backup goes.
 #[derive(Debug, Clone)]
@@ -43,6 +61,7 @@ pub enum Target {
 pub fn write(
     connection: &mut dyn Connection,
     database: &Path,
+    held: &HeldFiles,
     engine: EngineKind,
     target: &Target,
     reason: Reason,
@@ -61,30 +80,30 @@ pub fn write(
             path.display()
         )));
     }
-    let mut pages = read_pages(connection, database)?;
+    let mut pages = read_pages(connection, database, held)?;
     let bytes = u64::from(pages.expected_count) * pages.page_bytes() as u64;
     check_room(folder, bytes)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(UNFINISHED);
-    let unfinished = PathBuf::from(name);
-    remove_with_log(&unfinished);
+    let unfinished = beside(&path, UNFINISHED);
+    remove_with_companions(&unfinished);
     let copied = copy(&mut pages, &unfinished, pause)
         .and_then(|()| protect(&unfinished))
         .and_then(|()| verify(connection, engine, &unfinished))
         .and_then(|()| publish(&unfinished, &path));
-    remove_with_log(&unfinished);
+    remove_with_companions(&unfinished);
     copied?;
     let bytes = std::fs::metadata(&path).map_or(bytes, |file| file.len());
     Ok(Backup { path, bytes, created_at, reason: reason.word() })
 }
 
 /// Reads where the pages of a database are that a transaction keeps as they are.
-fn read_pages(connection: &mut dyn Connection, database: &Path) -> Result<Pages> {
+fn read_pages(connection: &mut dyn Connection, database: &Path, held: &HeldFiles) -> Result<Pages> {
     // A transaction begins with its first read.
     engine::scalar(connection, "SELECT COUNT(*) FROM sqlite_schema")?;
     let failed = |error| Error::io("reading", database, &error);
     for _ in 0..ATTEMPTS {
-        let mut pages = Pages::open(database).map_err(failed)?;
+        let files = held.get().or_anew(database).map_err(failed)?;
+        held.keep(&files);
+        let pages = Pages::of(&files).map_err(failed)?;
         // Where the log began anew meanwhile, what was read of it is of two of them.
         if pages.is_current().map_err(failed)? {
             return Ok(pages);
@@ -209,9 +228,4 @@ fn publish(unfinished: &Path, path: &Path) -> Result<()> {
     }
     let folder = path.parent().expect("a backup lies in a folder");
     sync_folder(folder).map_err(failed)
-}
-
-fn remove_with_log(file: &Path) {
-    let _ = std::fs::remove_file(crate::paths::log_of(file));
-    let _ = std::fs::remove_file(file);
 }

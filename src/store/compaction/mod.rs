@@ -31,7 +31,7 @@ use crate::api::system::Compacted;
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::time;
-use crate::paths::log_of;
+use crate::paths::{beside, with_companions};
 
 /// Bytes of the journal that are few enough to be applied while writes wait.
 const SHORT_BYTES: usize = 128 * 1024;
@@ -66,8 +66,7 @@ pub(super) struct Compaction {
 
 /// Removes what a compaction left that did not end.
 pub(super) fn remove_unfinished(database: &Path) -> Result<()> {
-    let unfinished = unfinished_of(database);
-    for path in [log_of(&unfinished), with_suffix(&unfinished, "-shm"), unfinished] {
+    for path in with_companions(&unfinished_of(database)) {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("removing what a compaction left,", &path, &error));
@@ -91,13 +90,7 @@ pub fn gives_checksums(engine_name: &str) -> bool {
 
 /// The new file while it is made.
 fn unfinished_of(database: &Path) -> PathBuf {
-    with_suffix(database, ".compacting")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+    beside(database, ".compacting")
 }
 
 impl Compaction {

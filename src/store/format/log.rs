@@ -40,17 +40,17 @@ pub(in crate::store) struct Log {
 
 impl Log {
     /// True where a file is still the log that was read.
-    pub(in crate::store) fn is_of(&self, file: &mut File) -> std::io::Result<bool> {
+    pub(in crate::store) fn is_of(&self, mut file: &File) -> std::io::Result<bool> {
         let mut header = [0; HEADER_BYTES];
         file.seek(SeekFrom::Start(0))?;
-        let length = read_full(file, &mut header)?;
+        let length = read_full(&mut file, &mut header)?;
         Ok(self.commits == 0 || (length == HEADER_BYTES && header[16..24] == self.salts))
     }
 
     /// Reads the content of a page from its frame; false where the log began anew meanwhile, and the frame
     /// is another one.
     pub(in crate::store) fn read_page(
-        file: &mut File,
+        mut file: &File,
         log: &Self,
         page: u32,
         content_at: u64,
@@ -58,7 +58,8 @@ impl Log {
     ) -> std::io::Result<bool> {
         let mut header = [0; FRAME_HEADER_BYTES];
         file.seek(SeekFrom::Start(content_at - FRAME_HEADER_BYTES as u64))?;
-        if read_full(file, &mut header)? < header.len() || read_full(file, content)? < content.len()
+        if read_full(&mut file, &mut header)? < header.len()
+            || read_full(&mut file, content)? < content.len()
         {
             return Ok(false);
         }
@@ -77,10 +78,10 @@ struct Introduction {
 type Checksum = (u32, u32);
 
 /// Reads a log whose database has pages of this size.
-pub(in crate::store) fn read(file: &mut File, page_bytes: usize) -> std::io::Result<Log> {
+pub(in crate::store) fn read(mut file: &File, page_bytes: usize) -> std::io::Result<Log> {
     let mut header = [0; HEADER_BYTES];
     file.seek(SeekFrom::Start(0))?;
-    if read_full(file, &mut header)? < HEADER_BYTES {
+    if read_full(&mut file, &mut header)? < HEADER_BYTES {
         return Ok(Log::default());
     }
     let introduced = introduction(&header, page_bytes);
@@ -109,11 +110,11 @@ fn introduction(header: &[u8; HEADER_BYTES], page_bytes: usize) -> Option<Introd
 
 /// Finds out from the first frames what a damaged header said. The first frame itself cannot be checked
 /// then.
-fn guess(file: &mut File, page_bytes: usize) -> std::io::Result<Option<Introduction>> {
+fn guess(mut file: &File, page_bytes: usize) -> std::io::Result<Option<Introduction>> {
     let frame_bytes = FRAME_HEADER_BYTES + page_bytes;
     let mut frames = vec![0; FRAMES_AT_ONCE * frame_bytes];
     file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
-    let length = read_full(file, &mut frames)?;
+    let length = read_full(&mut file, &mut frames)?;
     let frames: Vec<&[u8]> = frames[..length].chunks_exact(frame_bytes).collect();
     for pair in frames.windows(2) {
         let (before, frame) = (pair[0], pair[1]);
@@ -130,7 +131,7 @@ fn guess(file: &mut File, page_bytes: usize) -> std::io::Result<Option<Introduct
 }
 
 fn read_frames(
-    file: &mut File,
+    mut file: &File,
     page_bytes: usize,
     introduction: Introduction,
 ) -> std::io::Result<Log> {
@@ -143,7 +144,7 @@ fn read_frames(
     let (mut number, mut at) = (0, HEADER_BYTES as u64);
     file.seek(SeekFrom::Start(at))?;
     loop {
-        let length = read_full(file, &mut buffer)?;
+        let length = read_full(&mut file, &mut buffer)?;
         for frame in buffer[..length].chunks_exact(frame_bytes) {
             number += 1;
             let page = word(frame, 0);

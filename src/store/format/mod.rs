@@ -1,6 +1,7 @@
 //! The file format of the database (SQLite's, <https://sqlite.org/fileformat2.html>), read without an
 //! engine: what is damaged must be read by what trusts nothing.
 
+pub(super) mod files;
 pub(super) mod fold;
 pub(super) mod log;
 pub(super) mod pages;

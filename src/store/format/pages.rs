@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
+use super::files::Files;
 use super::log::{self, Log, read_full};
-use crate::paths::log_of;
 
 /// Bytes of the header on the first page (SQLite file format, section 1.3).
 pub(in crate::store) const HEADER_BYTES: usize = 100;
@@ -37,8 +38,8 @@ pub(in crate::store) struct Page {
 /// The pages of a database.
 pub(in crate::store) struct Pages {
     /// `None` where there is no file.
-    file: Option<File>,
-    log_file: Option<File>,
+    file: Option<Arc<File>>,
+    log_file: Option<Arc<File>>,
     log: Log,
     /// Pages whose last content was in a frame of the log that cannot be read.
     stale: HashSet<u32>,
@@ -91,25 +92,26 @@ impl Header {
 impl Pages {
     /// Opens a database file and its log, neither of which needs to be whole or there. Changes nothing.
     pub(in crate::store) fn open(database: &Path) -> std::io::Result<Self> {
-        let mut file = open_if_there(database)?;
+        Self::of(&Files::open(database)?)
+    }
+
+    /// Reads files that are open.
+    pub(in crate::store) fn of(files: &Files) -> std::io::Result<Self> {
+        let (file, log_file) = (files.database.clone(), files.log.clone());
         let mut first = vec![0; HEADER_BYTES];
-        let length = match file.as_mut() {
-            Some(file) => read_full(file, &mut first)?,
-            None => 0,
-        };
-        let on_file = Header::parse(&first[..length]);
-        let page_bytes = match (&mut file, on_file) {
-            (Some(file), Some(header)) => likely_page_bytes(file, header)?,
-            _ => USUAL_PAGE_BYTES,
-        };
-        let mut log_file = open_if_there(&log_of(database))?;
-        let log = match log_file.as_mut() {
+        let (mut on_file, mut page_bytes, mut file_bytes) = (None, USUAL_PAGE_BYTES, 0);
+        if let Some(mut file) = file.as_deref() {
+            file.seek(SeekFrom::Start(0))?;
+            let length = read_full(&mut file, &mut first)?;
+            on_file = Header::parse(&first[..length]);
+            if let Some(header) = on_file {
+                page_bytes = likely_page_bytes(file, header)?;
+            }
+            file_bytes = file.metadata()?.len();
+        }
+        let log = match &log_file {
             Some(log_file) => log::read(log_file, page_bytes)?,
             None => Log::default(),
-        };
-        let file_bytes = match &file {
-            Some(file) => file.metadata()?.len(),
-            None => 0,
         };
         let file_pages = file_bytes.div_ceil(page_bytes as u64);
         let stale = stale_pages(&log, page_bytes);
@@ -165,8 +167,8 @@ impl Pages {
     }
 
     /// True where the log has not begun anew since it was read.
-    pub(in crate::store) fn is_current(&mut self) -> std::io::Result<bool> {
-        match &mut self.log_file {
+    pub(in crate::store) fn is_current(&self) -> std::io::Result<bool> {
+        match &self.log_file {
             Some(log_file) => self.log.is_of(log_file),
             None => Ok(true),
         }
@@ -188,18 +190,18 @@ impl Pages {
     fn raw(&mut self, number: u32) -> std::io::Result<Option<Vec<u8>>> {
         let mut bytes = vec![0; self.page_bytes];
         if let Some(at) = self.log.pages.get(&number) {
-            let log_file = self.log_file.as_mut().expect("its frames were read from it");
+            let log_file = self.log_file.as_ref().expect("its frames were read from it");
             // A log begins anew only once the database has all that was in it.
             if Log::read_page(log_file, &self.log, number, *at, &mut bytes)? {
                 return Ok(Some(bytes));
             }
         }
-        let (Some(before), Some(file)) = (number.checked_sub(1), &mut self.file) else {
+        let (Some(before), Some(mut file)) = (number.checked_sub(1), self.file.as_deref()) else {
             return Ok(None);
         };
         file.seek(SeekFrom::Start(u64::from(before) * self.page_bytes as u64))?;
         bytes.fill(0);
-        let length = read_full(file, &mut bytes)?;
+        let length = read_full(&mut file, &mut bytes)?;
         // A page that is cut short ends in zeros here, and fails its checks.
         Ok((length > 0).then_some(bytes))
     }
@@ -218,14 +220,14 @@ impl Pages {
 
 /// Returns the size of pages that a header says, unless pages of the usual size have checksums that are
 /// right.
-fn likely_page_bytes(file: &mut File, header: Header) -> std::io::Result<usize> {
+fn likely_page_bytes(mut file: &File, header: Header) -> std::io::Result<usize> {
     if header.page_bytes == USUAL_PAGE_BYTES {
         return Ok(USUAL_PAGE_BYTES);
     }
     let mut page = vec![0; USUAL_PAGE_BYTES];
     for number in 1..GUESSED_FROM {
         file.seek(SeekFrom::Start(u64::from(number) * USUAL_PAGE_BYTES as u64))?;
-        if read_full(file, &mut page)? == page.len() && checksum_is_right(&page) {
+        if read_full(&mut file, &mut page)? == page.len() && checksum_is_right(&page) {
             return Ok(USUAL_PAGE_BYTES);
         }
     }
@@ -244,12 +246,4 @@ fn stale_pages(log: &Log, page_bytes: usize) -> HashSet<u32> {
     };
     let damaged = log.damaged_frames.iter().filter(|(number, page)| is_last(*number, *page));
     damaged.map(|(_, page)| *page).filter(|page| *page != 0).collect()
-}
-
-fn open_if_there(path: &Path) -> std::io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }

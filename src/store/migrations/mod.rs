@@ -13,7 +13,7 @@ pub(in crate::store) mod recognise;
 use std::collections::BTreeSet;
 
 use super::StoreOptions;
-use super::backup::{self, Backup, Reason, Target};
+use super::backup::{self, Backup, HeldFiles, Reason, Target};
 use super::engine::{self, Cell, Connection};
 use crate::error::{Error, Result};
 
@@ -49,7 +49,11 @@ const STEPS: &[Step] = &[
 ];
 
 /// Brings the database to the current version.
-pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()> {
+pub fn run(
+    connection: &mut dyn Connection,
+    options: &StoreOptions,
+    held: &HeldFiles,
+) -> Result<()> {
     let version = user_version(connection)?;
     recognise::refuse_version(options, version)?;
     let tables = backup::table_names(connection)?;
@@ -62,7 +66,7 @@ pub fn run(connection: &mut dyn Connection, options: &StoreOptions) -> Result<()
         return Ok(());
     }
     if !tables.is_empty() {
-        let backup = back_up(connection, options)?;
+        let backup = back_up(connection, options, held)?;
         tracing::info!(backup = %backup.path.display(), from = version, to = CURRENT_VERSION, "migrating; a verified backup is kept");
     }
     migrate(connection, options, version, &tables)
@@ -128,11 +132,16 @@ fn migrate(
 }
 
 /// Makes a verified backup of a database that is about to become one of the current version.
-fn back_up(connection: &mut dyn Connection, options: &StoreOptions) -> Result<Backup> {
+fn back_up(
+    connection: &mut dyn Connection,
+    options: &StoreOptions,
+    held: &HeldFiles,
+) -> Result<Backup> {
     engine::run(connection, "BEGIN")?;
     let written = backup::write(
         connection,
         &options.database,
+        held,
         options.engine,
         &Target::Folder(options.backups.clone()),
         Reason::Migration(CURRENT_VERSION),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Seq, Topic};
 use crate::store::backup::{self, table_names};
 use crate::store::engine::{self, Cell, Connection};
-use crate::store::{StoreOptions, changes, migrations};
+use crate::store::{StoreOptions, changes, migrations, remove_with_companions};
 
 /// The feed is of one file alone.
 const FEED: &str = "changes";
@@ -25,7 +25,7 @@ pub(super) fn run(
     let copy = options.database.with_extension("db.backup-copy");
     for backup in backup::list(&options.backups) {
         let filled = catch(|| fill(connection, options, &backup.path, &copy, report));
-        remove(&copy);
+        remove_with_companions(&copy);
         match filled {
             Ok(()) => {
                 report.backup = Some(backup.path);
@@ -43,11 +43,6 @@ pub(super) fn run(
     Ok(())
 }
 
-fn remove(copy: &Path) {
-    let _ = std::fs::remove_file(crate::paths::log_of(copy));
-    let _ = std::fs::remove_file(copy);
-}
-
 /// Works on a copy: to open a file is to change it, and an old one is migrated first.
 fn fill(
     connection: &mut dyn Connection,
@@ -56,7 +51,7 @@ fn fill(
     copy: &PathBuf,
     report: &mut Report,
 ) -> Result<()> {
-    remove(copy);
+    remove_with_companions(copy);
     std::fs::copy(backup, copy).map_err(|error| Error::io("copying", backup, &error))?;
     let mut source = engine::open(options.engine, copy)?.connect()?;
     let problems = engine::integrity_problems(source.as_mut())?;

@@ -26,7 +26,7 @@ use super::engine;
 use super::{Store, StoreOptions, backup, changes, mark, migrations, restore};
 use crate::error::{Error, Result};
 use crate::model::{FeedId, Millis, Seq, time};
-use crate::paths::log_of;
+use crate::paths::{beside, log_of, with_companions};
 use report::write_json;
 
 /// The file that tells how far a recovery is.
@@ -83,11 +83,21 @@ pub fn last_report(database: &Path) -> Option<Report> {
     folders(database).into_iter().rev().find_map(|folder| Report::read(&folder))
 }
 
+/// Looks at every page of a database that nobody has open, and returns what is wrong. Changes nothing.
+pub fn look(database: &Path) -> Result<Vec<String>> {
+    examine::survey(database)
+}
+
+/// Returns the files that a broken-off backup or restore has left.
+pub fn debris(database: &Path, backups: &Path) -> Vec<PathBuf> {
+    let mut left = backup::unfinished(backups);
+    left.extend(restore::unfinished(database));
+    left
+}
+
 /// The file that tells when a database was last found sound.
 pub fn checked_note_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-checked");
-    name.into()
+    beside(database, "-checked")
 }
 
 /// Runs what may panic over what it reads.
@@ -193,15 +203,50 @@ fn tell(report: &Report) {
 }
 
 fn new_file(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".recovering");
-    name.into()
+    beside(database, ".recovering")
 }
 
 /// Makes the new database, whole and on the disk, under a name of its own.
+///
+/// Where reading the damaged files fails in a way that nobody has thought of, it is made without them,
+/// from the backup alone: a daemon that serves and says so helps more than one that does not start. The
+/// files are where they were put.
 fn build(options: &StoreOptions, folder: &Path, aside: &Path, work: &Work) -> Result<Report> {
     let new = new_file(&options.database);
-    for old in [log_of(&new), new.clone()] {
+    let mut report = Report {
+        at: work.at,
+        reasons: work.reasons.clone(),
+        folder: folder.to_owned(),
+        ..Report::default()
+    };
+    let early = report.clone();
+    match catch(|| make(options, &new, Some(aside), work, &mut report)) {
+        Ok(()) => {}
+        Err(error @ Error::DiskFull(_)) => return Err(error),
+        Err(error) => {
+            tracing::error!(%error, "the damaged files could not be read; the newest backup takes their place");
+            report = early;
+            report.damage.push(format!("nothing could be read of the damaged files: {error}"));
+            make(options, &new, None, work, &mut report)?;
+            report.tables.values_mut().for_each(|table| table.may_lack_more = true);
+        }
+    }
+    std::fs::File::open(&new)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| Error::io("flushing", &new, &error))?;
+    let _ = std::fs::remove_file(log_of(&new));
+    Ok(report)
+}
+
+/// Makes a database from damaged files, or without any, and the newest backup.
+fn make(
+    options: &StoreOptions,
+    new: &Path,
+    damaged: Option<&Path>,
+    work: &Work,
+    report: &mut Report,
+) -> Result<()> {
+    for old in with_companions(new) {
         match std::fs::remove_file(&old) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("deleting", &old, &error));
@@ -209,46 +254,37 @@ fn build(options: &StoreOptions, folder: &Path, aside: &Path, work: &Work) -> Re
             _ => {}
         }
     }
-    let mut report = Report {
-        at: work.at,
-        reasons: work.reasons.clone(),
-        folder: folder.to_owned(),
-        ..Report::default()
-    };
-    let engine = engine::open(options.engine, &new)?;
+    let engine = engine::open(options.engine, new)?;
     let mut connection = engine.connect()?;
     let connection = connection.as_mut();
     engine::run(connection, "PRAGMA foreign_keys = OFF")?;
     engine::run(connection, "PRAGMA synchronous = OFF")?;
-    salvage::run(aside, connection, &mut report)?;
+    if let Some(damaged) = damaged {
+        salvage::run(damaged, connection, report)?;
+    }
     migrations::run_on_copy(connection, options)?;
     let mut last_seq = changes::last_seq(connection)?;
-    fill::run(connection, options, &mut report)?;
+    fill::run(connection, options, report)?;
     if let Some((feed, marked)) = &work.mark {
-        let is_same = changes::feed_id(connection).ok().as_ref() == FeedId::parse(feed).as_ref();
-        if *marked > last_seq && (is_same || last_seq == 0) {
+        // Where its name is lost too, it is taken for the feed that the mark is of.
+        let is_another = changes::feed_id(connection)
+            .is_ok_and(|found| FeedId::parse(feed).is_none_or(|marked| marked != found));
+        if *marked > last_seq && !is_another {
             report.lost_changes = Some((last_seq + 1, *marked));
         }
         last_seq = last_seq.max(*marked);
     }
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    mend::run(connection, last_seq, &name, &mut report)?;
+    let name = report.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    mend::run(connection, last_seq, &name, report)?;
     let problems = engine::integrity_problems(connection)?;
     if !problems.is_empty() {
         return Err(Error::Internal(format!(
-            "the database that was made from {} fails its check: {}",
-            aside.display(),
+            "the database that was made fails its check: {}",
             problems.join("; ")
         )));
     }
     engine::run(connection, "PRAGMA synchronous = FULL")?;
-    engine::run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
-    drop(engine);
-    std::fs::File::open(&new)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| Error::io("flushing", &new, &error))?;
-    let _ = std::fs::remove_file(log_of(&new));
-    Ok(report)
+    engine::run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 /// Returns a time as the name of a folder.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::paths::beside;
+
 /// What is suspected of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspicion {
@@ -35,7 +37,5 @@ pub(super) fn clear(database: &Path) {
 }
 
 fn path_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-suspect");
-    name.into()
+    beside(database, "-suspect")
 }

@@ -17,7 +17,7 @@ pub(crate) use flush_shim::FlushShim;
 pub(crate) use files::edit_database;
 
 pub(crate) use daemon::{Daemon, Home, runtime};
-pub(crate) use wire::{LineClient, connect, error_kind, post, read_message, request};
+pub(crate) use wire::{LineClient, connect, error_kind, post, read_message, reconnect, request};
 
 use aetherd::config::EngineKind;
 use aetherd::store::{Store, StoreOptions};

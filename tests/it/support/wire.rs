@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,24 @@ pub(crate) struct LineClient {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
     next_id: u64,
+}
+
+/// Connects to the daemon that comes after one, on the same socket.
+pub(crate) fn reconnect(socket: &Path, before: &Value) -> LineClient {
+    let started = Instant::now();
+    loop {
+        if let Ok(stream) = UnixStream::connect(socket) {
+            // The one that ends may still have taken it.
+            let mut client = LineClient::of(stream);
+            let asked = client.try_send(&request(1, "system.ping", &json!({})));
+            let answer = asked.ok().and_then(|()| client.try_receive());
+            if answer.is_some_and(|answer| answer["result"]["instance_id"] != *before) {
+                return client;
+            }
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no other daemon answers");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 impl LineClient {
