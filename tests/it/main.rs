@@ -4,6 +4,7 @@ mod attachments;
 mod backpressure;
 mod backups;
 mod cli;
+mod client;
 mod compaction;
 mod concurrency;
 mod contract;
