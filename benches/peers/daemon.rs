@@ -30,6 +30,17 @@ pub(crate) fn serve_without_feed(home: &Path) {
         .expect("the daemon ends well");
 }
 
+/// The line of `/proc/PID/status` that tells the most memory a process has had.
+pub(crate) const PEAK: &str = "VmHWM:";
+
+/// Returns a figure of a process's memory in MiB, where the system tells (Linux).
+pub(crate) fn memory_mib(child: &Child, name: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
 /// A running daemon; stopped the hard way where it was not stopped.
 pub(crate) struct Daemon {
     child: Child,
@@ -97,10 +108,12 @@ impl Daemon {
 
     /// Returns the daemon's resident memory in MiB, where the system tells (Linux).
     pub(crate) fn resident_mib(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        Some(kib / 1024.0)
+        memory_mib(&self.child, "VmRSS:")
+    }
+
+    /// Returns the most resident memory it has had so far, likewise.
+    pub(crate) fn peak_mib(&self) -> Option<f64> {
+        memory_mib(&self.child, PEAK)
     }
 
     /// Stops the daemon and waits until it has closed its database.

@@ -13,6 +13,7 @@ mod echo;
 mod edits;
 mod feed;
 mod ide_files;
+mod import;
 mod machine;
 mod measure;
 mod million;
@@ -75,6 +76,10 @@ fn measure_all(options: &Options, folder: &Path) -> Vec<Row> {
     if options.wants(&edits::NAMES) {
         eprintln!("replaying edits");
         edits::run(options, folder, &mut rows);
+    }
+    if options.wants(&import::NAMES) {
+        eprintln!("importing the IDE's files");
+        import::run(options, folder, &mut rows);
     }
     if options.wants(&search::NAMES) {
         eprintln!("storing what is searched, then searching");

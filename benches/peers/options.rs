@@ -62,6 +62,8 @@ pub(crate) struct Effort {
     pub(crate) searches: usize,
     /// Session files of the IDE.
     pub(crate) session_files: usize,
+    /// Session files of the IDE that are imported.
+    pub(crate) imported_files: usize,
     /// Edits of a file that is replayed.
     pub(crate) replayed_edits: usize,
     /// Replays of it.
@@ -82,6 +84,7 @@ const FULL: Effort = Effort {
     search_messages: 1_000_000,
     searches: 400,
     session_files: 1_000,
+    imported_files: 1_000,
     replayed_edits: 1_000,
     replays: 50,
     starts: 5,
@@ -99,6 +102,7 @@ const QUICK: Effort = Effort {
     search_messages: 10_000,
     searches: 50,
     session_files: 50,
+    imported_files: 20,
     replayed_edits: 50,
     replays: 5,
     starts: 2,

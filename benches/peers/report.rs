@@ -17,6 +17,8 @@ pub(crate) enum Target {
     TimesFaster(f64),
     /// At most this, whatever a peer does.
     AtMost(f64),
+    /// At least this, whatever a peer does.
+    AtLeast(f64),
     /// The 99th percentile at most this, whatever a peer does.
     TailAtMost(f64),
     /// Nothing: shown because it explains another row.
@@ -57,6 +59,7 @@ impl Row {
                 self.ratio().map(|ratio| ratio >= least)
             }
             Target::AtMost(most) => Some(self.ours.middle <= most),
+            Target::AtLeast(least) => Some(self.ours.middle >= least),
             Target::TailAtMost(most) => self.ours.tail.map(|tail| tail <= most),
             Target::None => None,
         }
@@ -68,6 +71,7 @@ impl Row {
             Target::TimesThePeersRate(least) => format!(">= {least} x"),
             Target::TimesFaster(least) => format!(">= {least} x faster"),
             Target::AtMost(most) => format!("<= {most} {}", self.unit),
+            Target::AtLeast(least) => format!(">= {least} {}", self.unit),
             Target::TailAtMost(most) => format!("p99 <= {most} {}", self.unit),
             Target::None => "-".to_owned(),
         }

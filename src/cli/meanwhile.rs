@@ -25,20 +25,28 @@ pub(super) async fn with_daemon<T>(
     paths: Paths,
     work: impl AsyncFnOnce(&mut Client) -> Result<T, Failure>,
 ) -> Result<(T, ServedBy), Failure> {
-    match Client::connect(&paths.socket).await {
+    with_daemon_as(&Config::new(paths), work).await
+}
+
+/// The same, where it says how this process is a daemon.
+pub(super) async fn with_daemon_as<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&mut Client) -> Result<T, Failure>,
+) -> Result<(T, ServedBy), Failure> {
+    match Client::connect(&config.paths.socket).await {
         Ok(mut client) => Ok((work(&mut client).await?, ServedBy::Daemon)),
-        Err(ClientError::Unreachable { .. }) => Ok((alone(paths, work).await?, ServedBy::Itself)),
+        Err(ClientError::Unreachable { .. }) => Ok((alone(config, work).await?, ServedBy::Itself)),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Is a daemon for as long as it takes.
 async fn alone<T>(
-    paths: Paths,
+    config: &Config,
     work: impl AsyncFnOnce(&mut Client) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let socket = paths.socket.clone();
-    let daemon = daemon::start(&Config::new(paths)).await?;
+    let socket = config.paths.socket.clone();
+    let daemon = daemon::start(config).await?;
     let (done, stop) = oneshot::channel::<()>();
     let working = async {
         let outcome = match Client::connect(&socket).await {

@@ -27,8 +27,8 @@ use crate::paths::{Environment, Paths};
 /// The storage daemon of the Rainy Aether IDE.
 ///
 /// Exit codes: 0 done, also `stop` where no daemon runs; 1 it failed, or the daemon answered with an
-/// error, or an import is not complete, or `doctor` found what must be mended; 2 the command line is
-/// wrong; 3 no daemon answers, or it gives no status.
+/// error, or an import is not complete, or not equal, or `doctor` found what must be mended; 2 the
+/// command line is wrong; 3 no daemon answers, or it gives no status.
 #[derive(Debug, Parser)]
 #[command(name = "aetherd", version, max_term_width = 100)]
 pub struct Cli {
@@ -71,7 +71,8 @@ enum Command {
     Endpoint,
     /// Call a method and print its result
     Call(call::CallArgs),
-    /// Import the IDE's sessions and settings; where no daemon runs, it is one meanwhile
+    /// Import the IDE's sessions and settings, or compare them with the store; where no daemon runs, it
+    /// is one meanwhile
     Import(import::ImportArgs),
     /// Write a checked copy of the database into one file, while others are served
     Backup(backup::BackupArgs),

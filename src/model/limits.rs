@@ -85,6 +85,8 @@ pub const MAX_TOPICS: usize = 64;
 pub const MAX_SUBSCRIPTIONS: usize = 64;
 /// Settings in one `settings.set_many`.
 pub const MAX_SET_MANY: usize = 1000;
+/// Bytes of a file that is imported: it is read whole.
+pub const MAX_IMPORT_FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// Items on one page.
 pub const MAX_PAGE_ITEMS: u32 = 1000;
 /// Items on one page when the client does not say.

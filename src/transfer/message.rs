@@ -26,6 +26,7 @@ use super::fields::{
 };
 use super::images::{self, IMAGES};
 use super::instant;
+use super::recover::{PlannedEdit, Recovery};
 use super::tally::Tally;
 use crate::api::attachment::PutParams;
 use crate::api::message::NewMessage;
@@ -34,6 +35,9 @@ use crate::model::{MessageId, Millis, Role, SessionId};
 
 /// Bytes of one message that a frame has room for, beside the call around it and a second id.
 const MAX_MESSAGE_BYTES: usize = MAX_FRAME_BYTES - 8 * 1024;
+
+/// The member of a message that holds its tool calls.
+const TOOL_CALLS: &str = "toolCalls";
 
 /// The namespace of the ids that are made here.
 const DERIVED_IDS: Uuid = Uuid::from_u128(0x6f3c_1d2a_8f0b_5e47_9a61_c2d4_07be_35f8);
@@ -124,16 +128,21 @@ impl PlannedMessage {
         }
         let mut new = self.to_new();
         let metadata = new.metadata.take().map_or(0, |metadata| metadata.as_str().len());
-        let others = serde_json::to_vec(&new).map_or(usize::MAX, |bytes| bytes.len());
+        let others = encoded_bytes(&new);
         let room = metadata_room(MAX_MESSAGE_BYTES, others);
         if metadata > room {
             self.left_out.extend(shed(&mut self.kept, &mut self.facts, room));
         }
     }
 
+    /// Returns its images, as they are put.
+    pub(super) fn puts(&self) -> impl Iterator<Item = &PutParams> {
+        self.images.iter().map(Arc::as_ref)
+    }
+
     /// Returns the bytes the message takes in a frame.
     pub(super) fn encoded_bytes(&self) -> usize {
-        serde_json::to_vec(&self.to_new()).map_or(usize::MAX, |bytes| bytes.len())
+        encoded_bytes(&self.to_new())
     }
 
     /// Returns why no call could carry the message, which takes so many bytes in a frame.
@@ -150,6 +159,8 @@ impl PlannedMessage {
 /// Converts the messages of one session, in order.
 pub(super) struct Converter<'a> {
     session_id: &'a SessionId,
+    /// Where the session has calls that change files.
+    recovery: Option<Recovery<'a>>,
     used: HashSet<MessageId>,
     time: Millis,
     tally: Tally,
@@ -158,12 +169,26 @@ pub(super) struct Converter<'a> {
 impl<'a> Converter<'a> {
     /// Returns a converter for a session that was started at a time.
     pub(super) fn new(session_id: &'a SessionId, created_at: Millis) -> Self {
-        Self { session_id, used: HashSet::new(), time: created_at, tally: Tally::default() }
+        let (used, tally) = (HashSet::new(), Tally::default());
+        Self { session_id, recovery: None, used, time: created_at, tally }
     }
 
-    /// Returns what was decided, a line each.
-    pub(super) fn into_notes(self) -> Vec<String> {
-        self.tally.into_lines()
+    /// Also makes edits of the tool calls.
+    pub(super) fn with_edits(self) -> Self {
+        Self { recovery: Some(Recovery::new(self.session_id)), ..self }
+    }
+
+    /// Returns what was decided, a line each, and the edits that were made.
+    pub(super) fn finish(self) -> (Vec<String>, Vec<PlannedEdit>) {
+        let mut notes = self.tally.into_lines();
+        let (edits, untold) = self.recovery.map_or_else(Default::default, Recovery::finish);
+        if untold > 0 {
+            notes.push(format!(
+                "tool calls that changed a file of which the session does not tell what it held: \
+                 {untold}; they stay in the metadata, no edits are made of them"
+            ));
+        }
+        (notes, edits)
     }
 
     /// Converts the next message.
@@ -205,6 +230,8 @@ impl<'a> Converter<'a> {
             self.tally.add("not an object, kept in the metadata", place);
         }
         let (mut kept, shadowed) = fields.into_rest();
+        let calls =
+            kept.iter().find(|(name, _)| name == TOOL_CALLS).map(|(_, calls)| calls.clone());
         let taken = images::take(&mut kept);
         for reason in &taken.reasons {
             self.tally.add(reason, place);
@@ -242,8 +269,30 @@ impl<'a> Converter<'a> {
             message = message.with_derived_id(self.session_id, "repeated");
         }
         self.used.insert(message.id.clone());
+        if let Some(recovery) = &mut self.recovery {
+            recovery.look(place, &message.id, message.role, calls.as_deref());
+        }
         message
     }
+}
+
+/// Returns the bytes of a value's JSON, which is not made for that.
+pub(super) fn encoded_bytes<T: serde::Serialize>(value: &T) -> usize {
+    struct Count(usize);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
 }
 
 /// Returns the bytes of metadata that fit a frame's share beside the other fields.
@@ -286,7 +335,7 @@ mod tests {
                 converter.convert(place, serde_json::from_str(json).expect("JSON"))
             })
             .collect();
-        (planned, converter.into_notes())
+        (planned, converter.finish().0)
     }
 
     fn metadata(message: &PlannedMessage) -> String {

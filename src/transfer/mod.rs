@@ -1,4 +1,4 @@
-//! Import of what the IDE keeps in files: its sessions and the user's settings.
+//! Import of what the IDE keeps in files: its sessions, and the settings of the user and of projects.
 //!
 //! The importer is a client of a running daemon like any other. It reads the IDE's files and never
 //! writes them, adds to the store what is not there, and changes nothing that is, but that a session
@@ -8,34 +8,44 @@
 //! `message.rs` and `images.rs` say how), and what cannot be stored is told with its reason
 //! ([`FileOutcome`]).
 
+mod batch;
 mod calls;
+mod diff;
 mod fields;
 mod images;
 mod instant;
 mod message;
 mod outcome;
+mod plan;
+mod read;
+mod recover;
 mod send;
 mod session;
 mod settings;
 mod settle;
 mod source;
+mod start;
 mod tally;
+mod target;
 mod text;
+mod torn;
+mod verdict;
+mod verify;
 mod workspace;
 
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 pub use outcome::{Counts, Disposition, FileKind, FileOutcome, Totals};
+pub use verdict::{Difference, FileVerdict, Verdict, VerifyTotals};
+pub use verify::verify;
 
-use crate::api::project;
 use crate::client::{Client, ClientError};
-use crate::model::limits::MAX_PAGE_ITEMS;
-use crate::model::{Millis, ProjectId, time};
-use session::Origin;
-use source::{Found, Source};
+use crate::model::SessionId;
+use plan::{Plan, PlannedFile, Projects};
+use target::Target;
 
-/// Why an import ended early. What was stored until then stays.
+/// Why an import or its verification ended early. What was stored until then stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The daemon could not be asked, or could not store anything any more.
@@ -46,9 +56,27 @@ pub enum ImportError {
         /// What the daemon said.
         source: ClientError,
     },
-    /// The daemon did not tell which projects it knows; no file was read.
-    #[error("the projects cannot be listed: {0}")]
-    Projects(ClientError),
+    /// The daemon did not tell what it knows; no file was read.
+    #[error("the daemon does not tell what it has: {0}")]
+    NotBegun(ClientError),
+}
+
+/// What is told while files are gone through.
+#[derive(Debug)]
+pub enum Progress<'a, T> {
+    /// How many files there are; told once, first.
+    Found(usize),
+    /// What became of the next file.
+    Done(&'a T),
+}
+
+/// What to import.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// Homes, folders or files.
+    pub paths: Vec<PathBuf>,
+    /// Whether only to tell what would become of each, without writing.
+    pub dry_run: bool,
 }
 
 /// Imports homes, folders or files, and tells of each file as soon as it is done.
@@ -57,183 +85,96 @@ pub enum ImportError {
 /// after a dropped call, connect anew and run it again.
 pub async fn import(
     client: &mut Client,
-    paths: &[PathBuf],
-    progress: &mut dyn FnMut(&FileOutcome),
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(Progress<'_, FileOutcome>),
 ) -> Result<Totals, ImportError> {
-    let projects = Projects::list(client).await.map_err(ImportError::Projects)?;
+    let projects = Projects::list(client).await.map_err(ImportError::NotBegun)?;
+    let sources = plan::sources(&options.paths, &projects);
+    progress(Progress::Found(sources.len()));
+    let mut target = Target::open(client, options.dry_run).await.map_err(ImportError::NotBegun)?;
     let mut totals = Totals::default();
-    let mut seen = std::collections::HashSet::new();
-    for source in paths.iter().flat_map(|path| source::find(path)) {
-        if !seen.insert(source.path.clone()) {
-            continue;
+    let mut sessions: HashMap<SessionId, String> = HashMap::new();
+    let mut files = plan::start(sources, projects);
+    let mut next = None;
+    while let Some(batch) = next_batch(&mut files, &mut next, options.dry_run).await {
+        let path = batch[0].outcome.path.clone();
+        let outcomes = import_batch(&mut target, batch, &mut sessions)
+            .await
+            .map_err(|source| ImportError::Stopped { path, source })?;
+        for outcome in &outcomes {
+            progress(Progress::Done(outcome));
+            totals.add(outcome);
         }
-        let outcome = import_file(client, &projects, &source).await.map_err(|error| {
-            ImportError::Stopped { path: source.path.display().to_string(), source: error }
-        })?;
-        progress(&outcome);
-        totals.add(&outcome);
     }
     Ok(totals)
 }
 
-async fn import_file(
-    client: &mut Client,
-    projects: &Projects,
-    source: &Source,
-) -> Result<FileOutcome, ClientError> {
-    let kind = match source.found {
-        Found::Session { .. } => FileKind::Session,
-        Found::Settings => FileKind::Settings,
-        Found::Foreign(_) | Found::Unreadable(_) => FileKind::Other,
+/// Returns the files that are dealt with at once: those that are ready, of sessions that have nothing
+/// in common, or a single one.
+async fn next_batch(
+    files: &mut plan::Files,
+    next: &mut Option<PlannedFile>,
+    is_dry: bool,
+) -> Option<Vec<PlannedFile>> {
+    let first = match next.take() {
+        Some(file) => file,
+        None => files.recv().await?,
     };
-    let mut outcome = FileOutcome::new(&source.path, kind);
-    match &source.found {
-        Found::Foreign(reason) => outcome.refuse(Disposition::Skipped, reason),
-        Found::Unreadable(reason) => outcome.refuse(Disposition::Unreadable, reason),
-        Found::Settings => {
-            if let Some(json) = read(&source.path, &mut outcome) {
-                settings::import(client, &json, &mut outcome).await?;
-            }
+    let mut ids = batch::Ids::default();
+    let is_session = ids.add(&first);
+    let mut batch = vec![first];
+    while is_session && !is_dry && batch.len() < batch::FILES {
+        let Some(file) = files.try_recv() else { break };
+        if !ids.add(&file) {
+            *next = Some(file);
+            break;
         }
-        Found::Session { workspace } => {
-            if let Some(json) = read(&source.path, &mut outcome) {
-                let origin = projects.origin(&source.path, workspace.clone());
-                match session::convert(&json, &origin) {
-                    Ok(plan) => send::session(client, plan, &mut outcome).await?,
-                    Err(reason) => outcome.refuse(Disposition::Unreadable, reason),
+        batch.push(file);
+    }
+    Some(batch)
+}
+
+async fn import_batch(
+    target: &mut Target<'_>,
+    files: Vec<PlannedFile>,
+    sessions: &mut HashMap<SessionId, String>,
+) -> Result<Vec<FileOutcome>, ClientError> {
+    let is_batch = files.len() > 1;
+    let mut batch = Vec::with_capacity(files.len());
+    let mut settings = None;
+    let mut held = Vec::with_capacity(files.len());
+    for PlannedFile { mut outcome, plan, share } in files {
+        held.push(share);
+        let plan = match plan {
+            Plan::Nothing => None,
+            Plan::Settings { entries, project_id } => {
+                settings = Some((entries, project_id));
+                None
+            }
+            Plan::Session(plan) => {
+                if let Some(other) = sessions.get(&plan.id) {
+                    outcome.notes.push(format!("the session is also in {}", outcome::shown(other)));
+                } else {
+                    sessions.insert(plan.id.clone(), outcome.path.clone());
                 }
+                Some(*plan)
             }
-        }
-    }
-    outcome.conclude();
-    Ok(outcome)
-}
-
-/// Reads a file's JSON text; where there is none the outcome says why.
-fn read(path: &Path, outcome: &mut FileOutcome) -> Option<String> {
-    let read = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
-    match read.and_then(|bytes| text::read(&bytes)) {
-        Err(reason) => {
-            outcome.refuse(Disposition::Unreadable, reason);
-            None
-        }
-        Ok(text) => {
-            if text.had_mark {
-                outcome
-                    .notes
-                    .push("begins with a byte-order mark, which was passed over".to_owned());
-            }
-            if text.replaced > 0 {
-                let count = text.replaced;
-                outcome.problems.push(format!(
-                    "{count} halves of surrogate pairs stand alone, which is no Unicode; U+FFFD stands in their place"
-                ));
-            }
-            Some(text.json)
-        }
-    }
-}
-
-/// The projects of the store, by the names the IDE may have given their folder of sessions.
-#[derive(Default)]
-struct Projects {
-    /// By the folders they have.
-    current: Vec<(String, ProjectId)>,
-    /// By those they had before they moved.
-    former: Vec<(String, ProjectId)>,
-}
-
-impl Projects {
-    /// Asks the daemon for all projects, also those taken off the list.
-    async fn list(client: &mut Client) -> Result<Self, ClientError> {
-        let mut projects = Self::default();
-        let mut params =
-            project::ListParams { limit: MAX_PAGE_ITEMS, cursor: None, include_removed: true };
-        loop {
-            let page = client.call::<project::List>(&params).await?;
-            for project in page.projects {
-                let named = |path: &String| {
-                    let names = workspace::folder_names(path).into_iter();
-                    names.map(|name| (name, project.id.clone())).collect::<Vec<_>>()
-                };
-                projects.current.extend(named(&project.path));
-                projects.former.extend(project.former_paths.iter().flat_map(named));
-            }
-            match page.next_cursor {
-                None => return Ok(projects),
-                cursor => params.cursor = cursor,
-            }
-        }
-    }
-
-    /// Returns what is known of a session file.
-    fn origin(&self, path: &Path, workspace: Option<String>) -> Origin {
-        let project_id = workspace.as_deref().and_then(|workspace| self.of(workspace));
-        let stem =
-            path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Origin { stem, workspace, project_id, modified_at: modified_at(path) }
-    }
-
-    /// Returns the project of a workspace: one that has the folder now before one that had it. The
-    /// hash is short: two projects of one name give none.
-    fn of(&self, workspace: &str) -> Option<ProjectId> {
-        [&self.current, &self.former].into_iter().find_map(|projects| {
-            let mut found = projects.iter().filter(|(name, _)| name == workspace).map(|(_, id)| id);
-            let first = found.next()?;
-            Some(found.all(|id| id == first).then(|| first.clone()))
-        })?
-    }
-}
-
-/// Returns when a file was last written, as far as that is known.
-fn modified_at(path: &Path) -> Millis {
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let millis = since.and_then(|since| Millis::try_from(since.as_millis()).ok());
-    millis.filter(|millis| time::is_showable(*millis)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_workspace_finds_its_project_unless_two_share_its_name() {
-        let id = |text: &str| ProjectId::parse(text).expect("an id");
-        let named = |projects: &[(&str, &str)]| {
-            projects.iter().map(|(name, project)| ((*name).to_owned(), id(project))).collect()
         };
-        let projects = Projects {
-            current: named(&[("shop_1", "a"), ("app_2", "b"), ("app_2", "c"), ("new_3", "d")]),
-            former: named(&[
-                ("shop_1", "d"),
-                ("old_4", "d"),
-                ("old_4", "d"),
-                ("was_5", "a"),
-                ("was_5", "b"),
-            ]),
-        };
-        let found = |workspace: Option<&str>| {
-            projects.origin("x/s.json".as_ref(), workspace.map(str::to_owned)).project_id
-        };
-        assert_eq!(found(Some("shop_1")), Some(id("a")));
-        assert_eq!(found(Some("app_2")), None);
-        assert_eq!(found(Some("old_4")), Some(id("d")));
-        assert_eq!(found(Some("was_5")), None);
-        assert_eq!(found(Some("_global")), None);
-        assert_eq!(found(None), None);
+        batch.push((outcome, plan));
     }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_told_why() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("s.json");
-        let mut outcome = FileOutcome::new(&path, FileKind::Session);
-        assert_eq!(read(&path, &mut outcome), None);
-        assert_eq!(outcome.disposition, Disposition::Unreadable);
-        std::fs::write(&path, "\u{FEFF}{\"a\": \"\\ud83e\"}").expect("writes");
-        let mut outcome = FileOutcome::new(&path, FileKind::Session);
-        assert_eq!(read(&path, &mut outcome).as_deref(), Some(r#"{"a":"\ufffd"}"#));
-        assert_eq!((outcome.problems.len(), outcome.notes.len()), (1, 1));
+    if is_batch {
+        batch::store_new(target, &mut batch).await?;
     }
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for (mut outcome, plan) in batch {
+        if let Some((entries, project_id)) = settings.take() {
+            settings::send(target, entries, project_id.as_ref(), &mut outcome).await?;
+        }
+        if let Some(plan) = plan {
+            send::session(target, plan, &mut outcome).await?;
+        }
+        outcome.conclude();
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
 }

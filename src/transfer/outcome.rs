@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::SessionId;
+use crate::model::{ProjectId, SessionId};
 
 /// What a file was taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -14,7 +14,9 @@ pub enum FileKind {
     Session,
     /// The user's settings.
     Settings,
-    /// Neither.
+    /// A project's settings.
+    ProjectSettings,
+    /// None of these.
     Other,
 }
 
@@ -72,13 +74,18 @@ pub struct FileOutcome {
     pub reason: Option<String>,
     /// The session it holds.
     pub session_id: Option<SessionId>,
+    /// The project whose settings it holds.
+    pub project_id: Option<ProjectId>,
     /// True where the session is new in the store.
     pub session_created: bool,
     /// Its messages.
     pub messages: Counts,
     /// Its settings.
     pub settings: Counts,
-    /// Fields of the session or its messages that are too large for the daemon; a problem names each.
+    /// The edits that its tool calls tell of.
+    pub edits: Counts,
+    /// Fields of the session or its messages that are too large for the daemon, and the torn end of a
+    /// file that was cut off; a problem names each.
     pub left_out: u64,
     /// What could not be stored as it was written.
     pub problems: Vec<String>,
@@ -107,6 +114,8 @@ pub struct Totals {
     pub messages: Counts,
     /// The settings of all files.
     pub settings: Counts,
+    /// The edits of all files.
+    pub edits: Counts,
 }
 
 impl FileOutcome {
@@ -117,9 +126,11 @@ impl FileOutcome {
             disposition: Disposition::AlreadyThere,
             reason: None,
             session_id: None,
+            project_id: None,
             session_created: false,
             messages: Counts::default(),
             settings: Counts::default(),
+            edits: Counts::default(),
             left_out: 0,
             problems: Vec::new(),
             notes: Vec::new(),
@@ -140,8 +151,9 @@ impl FileOutcome {
         if self.reason.is_some() {
             return;
         }
-        let is_new = self.session_created || self.messages.imported + self.settings.imported > 0;
-        let failed = self.messages.failed + self.settings.failed + self.left_out > 0;
+        let counts = [self.messages, self.settings, self.edits];
+        let is_new = self.session_created || counts.iter().any(|counts| counts.imported > 0);
+        let failed = self.left_out > 0 || counts.iter().any(|counts| counts.failed > 0);
         self.disposition = match (is_new, failed) {
             (_, true) => Disposition::Partly,
             (true, false) if !self.problems.is_empty() => Disposition::Partly,
@@ -169,6 +181,7 @@ impl Totals {
         self.sessions_created += u64::from(outcome.session_created);
         self.messages.add(outcome.messages);
         self.settings.add(outcome.settings);
+        self.edits.add(outcome.edits);
     }
 }
 
@@ -196,17 +209,24 @@ impl fmt::Display for Counts {
     }
 }
 
+/// Returns a path as a terminal can show it: a name may hold what moves the cursor or ends the line.
+pub(super) fn shown(path: &str) -> String {
+    path.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
 /// One line; the problems and notes are not in it.
 impl fmt::Display for FileOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name may hold what moves the cursor or ends the line.
-        let path: String =
-            self.path.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-        write!(f, "{path}: {}", self.disposition)?;
+        write!(f, "{}: {}", shown(&self.path), self.disposition)?;
         match (&self.reason, self.kind) {
             (Some(reason), _) => write!(f, ": it {reason}"),
-            (None, FileKind::Session) => write!(f, "; messages: {}", self.messages),
-            (None, FileKind::Settings) => write!(f, "; settings: {}", self.settings),
+            (None, FileKind::Session) => {
+                write!(f, "; messages: {}", self.messages)?;
+                write_edits(f, self.edits)
+            }
+            (None, FileKind::Settings | FileKind::ProjectSettings) => {
+                write!(f, "; settings: {}", self.settings)
+            }
             (None, FileKind::Other) => Ok(()),
         }
     }
@@ -229,8 +249,13 @@ impl fmt::Display for Totals {
             }
         }
         write!(f, "; {} new sessions", self.sessions_created)?;
-        write!(f, "; messages: {}; settings: {}", self.messages, self.settings)
+        write!(f, "; messages: {}; settings: {}", self.messages, self.settings)?;
+        write_edits(f, self.edits)
     }
+}
+
+fn write_edits(f: &mut fmt::Formatter<'_>, edits: Counts) -> fmt::Result {
+    if edits.found > 0 { write!(f, "; edits: {edits}") } else { Ok(()) }
 }
 
 #[cfg(test)]

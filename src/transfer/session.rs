@@ -18,7 +18,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::fields::{Fields, Kind, Members, flatten, json_of, list, object, pairs, quoted, shed};
-use super::message::{Converter, PlannedMessage, metadata_room, take_time};
+use super::message::{Converter, PlannedMessage, encoded_bytes, metadata_room, take_time};
+use super::recover::{self, PlannedEdit};
 use crate::api::session::StartParams;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_NAME_BYTES};
 use crate::model::{JsonObject, Millis, ProjectId, SessionId};
@@ -49,6 +50,8 @@ pub(super) struct SessionPlan {
     pub(super) id: SessionId,
     pub(super) start: StartParams,
     pub(super) messages: Vec<PlannedMessage>,
+    /// The edits that are made of its tool calls, in order.
+    pub(super) edits: Vec<PlannedEdit>,
     /// What was decided, a line each.
     pub(super) notes: Vec<String>,
     /// Names and sizes of what the daemon cannot take.
@@ -58,7 +61,7 @@ pub(super) struct SessionPlan {
 impl SessionPlan {
     /// Returns why no call could carry the session's own fields.
     pub(super) fn excess(&self) -> Option<String> {
-        let bytes = serde_json::to_vec(&self.start).map_or(usize::MAX, |bytes| bytes.len());
+        let bytes = encoded_bytes(&self.start);
         (bytes > MAX_SESSION_BYTES).then(|| {
             format!("the session's own fields are {bytes} bytes; the limit is {MAX_SESSION_BYTES}")
         })
@@ -124,9 +127,13 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
     }
 
     let mut converter = Converter::new(&id, created_at);
+    if recover::may_have_edits(json) {
+        converter = converter.with_edits();
+    }
     let messages =
         messages.iter().enumerate().map(|(place, value)| converter.convert(place, value)).collect();
-    notes.extend(converter.into_notes());
+    let (told, edits) = converter.finish();
+    notes.extend(told);
 
     let mut start = StartParams {
         id: Some(id.clone()),
@@ -140,7 +147,7 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
         metadata: None,
         created_at: Some(created_at),
     };
-    let others = serde_json::to_vec(&start).map_or(usize::MAX, |bytes| bytes.len());
+    let others = encoded_bytes(&start);
     let room = metadata_room(MAX_SESSION_BYTES, others);
     let mut left_out = Members::new();
     start.metadata = metadata(&ide, &facts);
@@ -149,7 +156,7 @@ pub(super) fn convert(json: &str, origin: &Origin) -> Result<SessionPlan, String
         facts.push(("left_out".to_owned(), object(&left_out).as_str().to_owned()));
         start.metadata = metadata(&ide, &facts);
     }
-    Ok(SessionPlan { id, start, messages, notes, left_out })
+    Ok(SessionPlan { id, start, messages, edits, notes, left_out })
 }
 
 /// Returns the free data of a session: what the file had, and what was decided.

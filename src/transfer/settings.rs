@@ -1,40 +1,34 @@
-//! Sends the user's settings to the daemon: keys that are set stay, the others get the file's values.
+//! Sends the settings of the user or a project to the daemon: keys that are set stay, the others get the file's values.
 
 use serde_json::value::RawValue;
 
 use super::calls::divide;
 use super::fields::{Fields, Kind, Members, pairs};
-use super::outcome::{Disposition, FileOutcome};
+use super::outcome::FileOutcome;
 use super::send::is_about_content;
-use crate::api::settings::{Entry, Get, KeyParams, SetMany, SetManyParams};
-use crate::client::{Client, ClientError};
-use crate::model::Json;
+use super::target::Target;
+use crate::api::settings::{Entry, KeyParams, SetManyParams};
+use crate::client::ClientError;
 use crate::model::json::check_free;
 use crate::model::limits::{MAX_CONTENT_BYTES, MAX_NAME_BYTES, MAX_SET_MANY};
+use crate::model::{Json, ProjectId};
 
-/// Stores those settings of a file whose keys are not set in the user's scope.
-pub(super) async fn import(
-    client: &mut Client,
-    json: &str,
+/// Stores those settings of a file whose keys are not set in the scope: the user's, or a project's.
+pub(super) async fn send(
+    target: &mut Target<'_>,
+    entries: Vec<Entry>,
+    project_id: Option<&ProjectId>,
     outcome: &mut FileOutcome,
 ) -> Result<(), ClientError> {
-    let entries = match entries(json, outcome) {
-        Ok(entries) => entries,
-        Err(reason) => {
-            outcome.refuse(Disposition::Unreadable, reason);
-            return Ok(());
-        }
-    };
+    let stored = target.settings(&keys(&entries, project_id)).await?;
     let mut missing = Vec::new();
-    for entry in entries {
-        let stored =
-            client.call::<Get>(&KeyParams { key: entry.key.clone(), project_id: None }).await?;
-        if stored.resolved.is_none() {
+    for (entry, stored) in entries.into_iter().zip(stored) {
+        let Some(stored) = stored else {
             missing.push(entry);
             continue;
-        }
+        };
         outcome.settings.already_there += 1;
-        if stored.value != entry.value {
+        if stored != entry.value {
             outcome
                 .notes
                 .push(format!("{} is set to another value; it was left as it is", entry.key));
@@ -43,8 +37,9 @@ pub(super) async fn import(
     for length in calls(&missing) {
         let entries: Vec<Entry> = missing.drain(..length).collect();
         let count = length as u64;
-        match client.call::<SetMany>(&SetManyParams { entries, project_id: None }).await {
-            Ok(_) => outcome.settings.imported += count,
+        let params = SetManyParams { entries, project_id: project_id.cloned() };
+        match target.set(&params).await {
+            Ok(()) => outcome.settings.imported += count,
             Err(error) if is_about_content(&error) => {
                 outcome.settings.failed += count;
                 outcome.problems.push(format!("{count} settings were refused: {error}"));
@@ -55,8 +50,14 @@ pub(super) async fn import(
     Ok(())
 }
 
+/// Returns what asks for the values of entries.
+pub(super) fn keys(entries: &[Entry], project_id: Option<&ProjectId>) -> Vec<KeyParams> {
+    let of = |entry: &Entry| KeyParams { key: entry.key.clone(), project_id: project_id.cloned() };
+    entries.iter().map(of).collect()
+}
+
 /// Reads the settings of a file; those that are over a limit are told of and left out.
-fn entries(json: &str, outcome: &mut FileOutcome) -> Result<Vec<Entry>, String> {
+pub(super) fn entries(json: &str, outcome: &mut FileOutcome) -> Result<Vec<Entry>, String> {
     let value: &RawValue =
         serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
     let fields = Fields::of(value).ok_or_else(|| {

@@ -4,73 +4,75 @@ use serde_json::{Map, Value};
 
 use super::message::PlannedMessage;
 use super::outcome::FileOutcome;
-use super::send::{append_call, fail, is, is_about_content, put_images, tell_left_out};
+use super::send::{append_call, fail, is_about_content, tell_left_out};
 use super::tally::Tally;
+use super::target::{Target, is};
+use crate::api::ErrorKind;
 use crate::api::message::{NewMessage, UpdateParams};
-use crate::api::{ErrorKind, message};
-use crate::client::{Client, ClientError};
-use crate::model::{JsonObject, Message, SessionId};
+use crate::client::ClientError;
+use crate::model::{JsonObject, Message, MessageId, SessionId};
 
-const LEFT: &str = "stored with another content, left as it is";
+pub(super) const LEFT: &str = "stored with another content, left as it is";
+pub(super) const TAKEN: &str = "the id is another session's message, another was made";
 
-/// Settles what to do with a message whose id is stored with another content.
+/// Settles what to do with a message whose id is stored with another content, and returns the id it is
+/// stored under then.
 ///
 /// In the same session it is the message itself, patched since: it stays as it is, but that images
 /// which an importer left in its metadata become attachments. In another session, or one in the
 /// trash, it is another message: this one is stored under an id made for it.
 pub(super) async fn settle(
-    client: &mut Client,
+    target: &mut Target<'_>,
     session_id: &SessionId,
     message: &PlannedMessage,
     outcome: &mut FileOutcome,
     tally: &mut Tally,
-) -> Result<(), ClientError> {
-    if let Some(stored) = stored(client, session_id, message).await? {
+) -> Result<Option<MessageId>, ClientError> {
+    if let Some(stored) = stored(target, session_id, &message.id).await? {
         outcome.messages.already_there += 1;
-        return settle_own(client, &stored, message, tally).await;
+        settle_own(target, &stored, message, tally).await?;
+        return Ok(Some(stored.id));
     }
     let derived = message.with_derived_id(session_id, "taken");
     if derived.left_out.len() > message.left_out.len() {
         tell_left_out(outcome, &derived);
     }
-    let error = match append_call(client, session_id, std::slice::from_ref(&derived)).await {
+    let error = match append_call(target, session_id, std::slice::from_ref(&derived)).await {
         Ok(imported) => {
             outcome.messages.imported += imported;
             outcome.messages.already_there += 1 - imported;
-            tally.add("the id is another session's message, another was made", message.place);
-            return Ok(());
+            tally.add(TAKEN, message.place);
+            return Ok(Some(derived.id));
         }
         Err(error) => error,
     };
     if is(&error, ErrorKind::Conflict)
-        && let Some(stored) = stored(client, session_id, &derived).await?
+        && let Some(stored) = stored(target, session_id, &derived.id).await?
     {
         outcome.messages.already_there += 1;
-        return settle_own(client, &stored, &derived, tally).await;
+        settle_own(target, &stored, &derived, tally).await?;
+        return Ok(Some(stored.id));
     }
     if !is_about_content(&error) {
         return Err(error);
     }
     fail(outcome, message, &error.to_string());
-    Ok(())
+    Ok(None)
 }
 
-/// Returns the message that the session has under this id.
+/// Returns the message that the session has under an id.
 async fn stored(
-    client: &mut Client,
+    target: &mut Target<'_>,
     session_id: &SessionId,
-    message: &PlannedMessage,
+    id: &MessageId,
 ) -> Result<Option<Message>, ClientError> {
-    match client.call::<message::Get>(&message::IdParams { id: message.id.clone() }).await {
-        Ok(stored) => Ok(Some(stored).filter(|stored| stored.session_id == *session_id)),
-        Err(error) if is(&error, ErrorKind::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let stored = target.message(id).await?;
+    Ok(stored.filter(|stored| stored.session_id == *session_id))
 }
 
 /// Leaves a message of the session as it is, but for images in its metadata.
-async fn settle_own(
-    client: &mut Client,
+pub(super) async fn settle_own(
+    target: &mut Target<'_>,
     stored: &Message,
     message: &PlannedMessage,
     tally: &mut Tally,
@@ -90,10 +92,10 @@ async fn settle_own(
         metadata: Some(metadata),
         attachments: Some(planned.attachments),
     };
-    put_images(client, std::slice::from_ref(message)).await?;
-    match client.call::<message::Update>(&update).await {
-        Ok(_) => {
-            tally.add("its images were in its metadata, they are attachments now", message.place)
+    target.put(message.puts()).await?;
+    match target.update_message(&update).await {
+        Ok(()) => {
+            tally.add("its images were in its metadata, they are attachments now", message.place);
         }
         Err(error) if is_about_content(&error) => tally.add(LEFT, message.place),
         Err(error) => return Err(error),
@@ -128,7 +130,7 @@ fn patch(
 }
 
 /// True where a stored message says what the planned one would.
-fn is_same(stored: &Message, planned: &NewMessage) -> bool {
+pub(super) fn is_same(stored: &Message, planned: &NewMessage) -> bool {
     let listed = stored.attachments.iter().zip(&planned.attachments).all(|(stored, planned)| {
         stored.hash == planned.hash
             && planned.name.as_ref() == Some(&stored.name)
@@ -144,7 +146,7 @@ fn is_same(stored: &Message, planned: &NewMessage) -> bool {
 }
 
 /// The order of members does not count: that of a patched object is not the one of the file.
-fn value(metadata: Option<&JsonObject>) -> Value {
+pub(super) fn value(metadata: Option<&JsonObject>) -> Value {
     metadata.map_or(Value::Null, |metadata| {
         serde_json::from_str(metadata.as_str()).expect("an object is JSON")
     })

@@ -23,6 +23,11 @@ pub(super) enum Found {
     },
     /// A file that should hold the user's settings.
     Settings,
+    /// A file that should hold the settings of the project of a folder.
+    ProjectSettings {
+        /// The folder, as an absolute path.
+        folder: PathBuf,
+    },
     /// Something that is not to be imported, and why.
     Foreign(String),
     /// Something that cannot be read, and why.
@@ -37,12 +42,14 @@ const SETTINGS: &str = "settings.json";
 /// Where a project keeps its own settings.
 const PROJECT_SETTINGS: &str = ".rainy";
 
-/// Finds what is to be imported under a path: a home, one of its folders, or a single file.
+/// Finds what is to be imported under a path: a home, one of its folders, a project's folder, or a
+/// single file. With a home come the settings of the projects whose folders are given.
 ///
 /// Everything in a folder of sessions is told of; what else a home holds is not looked at. The
 /// newer folder of sessions comes before the older one: where both hold a session, the newer
-/// file's title and model are those that stay.
-pub(super) fn find(path: &Path) -> Vec<Source> {
+/// file's title and model are those that stay. Symbolic links are followed, wherever they lead: no
+/// folder is looked at for more than the files in it, so that a loop of them ends.
+pub(super) fn find<'a>(path: &Path, projects: impl Iterator<Item = &'a Path>) -> Vec<Source> {
     let mut sources = Vec::new();
     match std::fs::metadata(path) {
         Err(error) => sources.push(unreadable(path, &error)),
@@ -52,8 +59,12 @@ pub(super) fn find(path: &Path) -> Vec<Source> {
                 all_sessions(path, &mut sources);
             } else if is_home(path) {
                 home(path, &mut sources);
+                projects.for_each(|folder| project_settings(folder, &mut sources));
             } else if is_home(&nested) {
                 home(&nested, &mut sources);
+                projects.for_each(|folder| project_settings(folder, &mut sources));
+            } else if path.join(PROJECT_SETTINGS).is_dir() {
+                project_settings(path, &mut sources);
             } else {
                 folder(path, &mut sources);
             }
@@ -64,6 +75,14 @@ pub(super) fn find(path: &Path) -> Vec<Source> {
         sources.push(foreign(path, "holds nothing to import"));
     }
     sources
+}
+
+/// Finds the settings that a project keeps in its folder.
+fn project_settings(folder: &Path, sources: &mut Vec<Source>) {
+    let settings = folder.join(PROJECT_SETTINGS).join(SETTINGS);
+    if settings.symlink_metadata().is_ok() {
+        sources.push(file(&settings));
+    }
 }
 
 fn is_home(path: &Path) -> bool {
@@ -156,8 +175,10 @@ fn file(path: &Path) -> Source {
         };
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if absolute.parent().is_some_and(|parent| is_named(parent, PROJECT_SETTINGS)) {
-        return foreign(path, "is a project's settings; only the user's are imported");
+    let project = absolute.parent().filter(|parent| is_named(parent, PROJECT_SETTINGS));
+    if let Some(folder) = project.and_then(Path::parent) {
+        let found = Found::ProjectSettings { folder: folder.to_owned() };
+        return Source { path: path.to_owned(), found };
     }
     Source { path: path.to_owned(), found: Found::Settings }
 }
@@ -200,7 +221,8 @@ mod tests {
 
     /// What was found, as `path: what`, relative to the root.
     fn found(root: &Path, path: &str) -> Vec<String> {
-        find(&root.join(path))
+        let shop = root.join("shop");
+        find(&root.join(path), [shop.as_path(), root].into_iter())
             .into_iter()
             .map(|source| {
                 let path =
@@ -210,6 +232,10 @@ mod tests {
                         workspace.unwrap_or_else(|| "session".to_owned())
                     }
                     Found::Settings => "settings".to_owned(),
+                    Found::ProjectSettings { folder } => {
+                        let name = folder.file_name().expect("a name").to_string_lossy();
+                        format!("settings of {name}")
+                    }
                     Found::Foreign(reason) => reason,
                     Found::Unreadable(reason) => reason,
                 };
@@ -254,14 +280,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_empty_or_a_projects_own_is_told() {
-        let root = tree(&["shop/.rainy/settings.json"]);
+    fn what_is_missing_or_empty_is_told() {
+        let root = tree(&[]);
         std::fs::create_dir(root.path().join("empty")).expect("makes a folder");
         assert_eq!(found(root.path(), "empty"), ["empty: holds nothing to import"]);
         assert!(found(root.path(), "gone")[0].starts_with("gone: cannot be read"));
-        let own =
-            "shop/.rainy/settings.json: is a project's settings; only the user's are imported";
-        assert_eq!(found(root.path(), "shop/.rainy/settings.json"), [own]);
+    }
+
+    #[test]
+    fn a_projects_settings_are_found_with_a_home_and_alone() {
+        let root = tree(&[
+            "shop/.rainy/settings.json",
+            "shop/.rainy/mcp.json",
+            "ide/agent-history/a.json",
+        ]);
+        let own = "shop/.rainy/settings.json: settings of shop";
+        for path in ["shop", "shop/.rainy/settings.json"] {
+            assert_eq!(found(root.path(), path), [own]);
+        }
+        assert_eq!(found(root.path(), "ide"), ["ide/agent-history/a.json: session", own]);
+        assert_eq!(found(root.path(), "ide/agent-history"), ["ide/agent-history/a.json: session"]);
+        std::fs::remove_file(root.path().join("shop/.rainy/settings.json")).expect("is removed");
+        assert_eq!(found(root.path(), "shop"), ["shop: holds nothing to import"]);
     }
 
     #[cfg(unix)]

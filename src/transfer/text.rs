@@ -1,7 +1,9 @@
 //! From a file's bytes to JSON text that can be taken apart: checked, repaired, on one line.
 
+use super::torn;
+
 /// The JSON text of a file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Text {
     /// One JSON value without white space outside its strings; all else is as written.
     ///
@@ -12,30 +14,58 @@ pub(super) struct Text {
     pub(super) had_mark: bool,
     /// How many halves of a surrogate pair stood alone and became U+FFFD.
     pub(super) replaced: usize,
+    /// How many NUL bytes stood behind the text, as a crash leaves them.
+    pub(super) padding: usize,
+    /// After how many bytes the file ends too early, where it does: what is whole of it is the text.
+    pub(super) cut: Option<usize>,
 }
 
 /// Reads a file's bytes, or returns why they are not JSON and where.
 ///
 /// A lone surrogate (`"\ud83e"`, half of an emoji that was cut in two) is what JavaScript writes
-/// and no Unicode text can hold: it is replaced and counted. Bytes that are not UTF-8 are no work of the
-/// IDE's, and refused.
+/// and no Unicode text can hold: it is replaced and counted. Of a file that was cut off, what is whole
+/// is taken. Bytes that are not UTF-8 are no work of the IDE's, and refused.
 pub(super) fn read(bytes: &[u8]) -> Result<Text, String> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err("is UTF-16; save it as UTF-8".to_owned());
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
-        format!("is not UTF-8: a bad byte at offset {at}, in line {line}")
-    })?;
+    let unpadded = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let (text, ends_within_a_letter) = utf8(&bytes[..unpadded])?;
     let body = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let (had_mark, padding) = (body.len() != text.len(), bytes.len() - unpadded);
     if body.trim_ascii().is_empty() {
-        return Err("is empty".to_owned());
+        return Err(match padding {
+            0 => "is empty".to_owned(),
+            _ => format!("is not JSON: {padding} NUL bytes"),
+        });
     }
-    serde_json::from_str::<&serde_json::value::RawValue>(body)
-        .map_err(|error| format!("is not JSON: {error}"))?;
-    let (json, replaced) = normalized(body);
-    Ok(Text { json, had_mark: body.len() != text.len(), replaced })
+    let problem = match serde_json::from_str::<&serde_json::value::RawValue>(body) {
+        Ok(_) if !ends_within_a_letter => {
+            let (json, replaced) = normalized(body);
+            return Ok(Text { json, had_mark, replaced, padding, cut: None });
+        }
+        Ok(_) => return Err("is not UTF-8: it ends within a letter".to_owned()),
+        Err(error) => error,
+    };
+    let whole = if problem.is_eof() { torn::whole_part(body) } else { None };
+    let whole = whole.ok_or_else(|| format!("is not JSON: {problem}"))?;
+    let (json, replaced) = normalized(&whole);
+    Ok(Text { json, had_mark, replaced, padding, cut: Some(unpadded) })
+}
+
+/// Returns the text of some bytes, and true where they end within a letter.
+fn utf8(bytes: &[u8]) -> Result<(&str, bool), String> {
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return Ok((text, false)),
+        Err(error) => error,
+    };
+    let at = error.valid_up_to();
+    if error.error_len().is_none() {
+        let text = std::str::from_utf8(&bytes[..at]).expect("it is valid up to there");
+        return Ok((text, true));
+    }
+    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    Err(format!("is not UTF-8: a bad byte at offset {at}, in line {line}"))
 }
 
 /// Drops the white space outside strings and replaces lone surrogates, in a text that is valid JSON.
@@ -43,26 +73,31 @@ fn normalized(text: &str) -> (String, usize) {
     let mut json = String::with_capacity(text.len());
     let mut replaced = 0;
     let mut rest = text;
-    while let Some(at) = rest.find('"') {
-        json.extend(rest[..at].chars().filter(|c| !c.is_ascii_whitespace()));
+    while let Some(at) = memchr::memchr(b'"', rest.as_bytes()) {
+        push_tokens(&mut json, &rest[..at]);
         let end = at + 1 + string_length(&rest[at + 1..]);
         replaced += push_string(&mut json, &rest[at..end]);
         rest = &rest[end..];
     }
-    json.extend(rest.chars().filter(|c| !c.is_ascii_whitespace()));
+    push_tokens(&mut json, rest);
     (json, replaced)
+}
+
+/// Appends what stands between strings, without its white space.
+fn push_tokens(json: &mut String, tokens: &str) {
+    tokens.split_ascii_whitespace().for_each(|token| json.push_str(token));
 }
 
 /// Returns the length of a string's text behind its opening quote, the closing quote included.
 fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
         }
+        at += 2;
     }
     text.len()
 }
@@ -71,7 +106,7 @@ fn string_length(text: &str) -> usize {
 fn push_string(json: &mut String, string: &str) -> usize {
     let mut replaced = 0;
     let mut rest = string;
-    while let Some(at) = rest.find('\\') {
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
         let escape = &rest[at..];
         let length = match surrogate(escape) {
             None if escape.as_bytes().get(1) == Some(&b'u') => 6,
@@ -137,7 +172,31 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_passed_over() {
         let text = read("\u{FEFF}{}".as_bytes()).expect("is JSON");
-        assert_eq!(text, Text { json: "{}".to_owned(), had_mark: true, replaced: 0 });
+        assert_eq!(text, Text { json: "{}".to_owned(), had_mark: true, ..Text::default() });
+    }
+
+    #[test]
+    fn what_is_whole_of_a_file_that_was_cut_off_is_taken() {
+        for (bytes, json, cut, padding) in [
+            (
+                &b"{\"id\": \"s\", \"messages\": [{\"a\": 1}, {\"b"[..],
+                r#"{"id":"s","messages":[{"a":1}]}"#,
+                Some(38),
+                0,
+            ),
+            (
+                "{\"a\": 1, \"b\": \"é".as_bytes().split_last().expect("bytes").1,
+                r#"{"a":1}"#,
+                Some(16),
+                0,
+            ),
+            (b"{\"a\": 1}\0\0", r#"{"a":1}"#, None, 2),
+            (b"{\"a\": 1, \"b\0\0\0", r#"{"a":1}"#, Some(11), 3),
+            (b"{\"a\": \"\\ud83e\", \"b\":", r#"{"a":"\ufffd"}"#, Some(20), 0),
+        ] {
+            let text = read(bytes).expect("something is whole");
+            assert_eq!((text.json.as_str(), text.cut, text.padding), (json, cut, padding));
+        }
     }
 
     #[test]

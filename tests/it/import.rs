@@ -1,105 +1,14 @@
 //! `transfer::import` against a daemon: what is in the IDE's files arrives, once, and nothing is overwritten.
 
-use std::path::{Path, PathBuf};
-
-use aetherd::api::{attachment, history, message, project, session, settings};
+use aetherd::api::{attachment, message, project, session, settings};
 use aetherd::client::Client;
 use aetherd::model::limits::MAX_CONTENT_BYTES;
-use aetherd::model::{
-    AttachmentData, Json, JsonObject, Message, MessageId, ProjectId, Role, SessionId,
+use aetherd::model::{AttachmentData, Json, JsonObject, Message, MessageId, ProjectId, Role};
+use aetherd::transfer::{Disposition, ImportError, ImportOptions, import};
+
+use crate::support::ide::{
+    IMAGE, World, message_json, metadata, pictured, session_id, session_json,
 };
-use aetherd::transfer::{Disposition, FileOutcome, ImportError, Totals, import};
-
-use crate::support::{Daemon, Home};
-
-/// A daemon, a client, and a folder that stands for the IDE's home.
-struct World {
-    client: Client,
-    daemon: Daemon,
-    ide: PathBuf,
-    _home: Home,
-}
-
-impl World {
-    async fn start() -> Self {
-        let home = Home::new();
-        let daemon = home.start();
-        let client = Client::connect(&home.socket()).await.expect("connects");
-        Self { client, daemon, ide: home.path().join("ide/.rainy-aether"), _home: home }
-    }
-
-    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = self.ide.join(path);
-        std::fs::create_dir_all(path.parent().expect("has a parent")).expect("makes folders");
-        std::fs::write(path, content).expect("writes");
-    }
-
-    async fn import(&mut self) -> (Vec<FileOutcome>, Totals) {
-        let mut outcomes = Vec::new();
-        let paths = [self.ide.clone()];
-        let totals =
-            import(&mut self.client, &paths, &mut |outcome| outcomes.push(outcome.clone()))
-                .await
-                .expect("imports");
-        for counts in outcomes.iter().flat_map(|outcome| [outcome.messages, outcome.settings]) {
-            let sum = counts.imported + counts.already_there + counts.failed + counts.skipped;
-            assert_eq!(sum, counts.found, "{outcomes:#?}");
-        }
-        let files = [
-            totals.imported,
-            totals.already_there,
-            totals.partly,
-            totals.skipped,
-            totals.unreadable,
-        ];
-        assert_eq!(files.iter().sum::<u64>(), totals.files);
-        (outcomes, totals)
-    }
-
-    async fn messages(&mut self, session: &str) -> Vec<Message> {
-        let mut params = history::PageParams {
-            session_id: session_id(session),
-            order: history::Order::Oldest,
-            limit: 1000,
-            cursor: None,
-            include_compacted: false,
-        };
-        let mut messages = Vec::new();
-        loop {
-            let page = self.client.call::<history::Page>(&params).await.expect("a page");
-            messages.extend(page.messages);
-            match page.next_cursor {
-                None => return messages,
-                cursor => params.cursor = cursor,
-            }
-        }
-    }
-
-    async fn ids(&mut self, session: &str) -> Vec<String> {
-        self.messages(session).await.into_iter().map(|message| message.id.to_string()).collect()
-    }
-}
-
-fn session_id(text: &str) -> SessionId {
-    SessionId::parse(text).expect("an id")
-}
-
-fn message_json(id: &str, content: &str) -> String {
-    format!(
-        r#"{{"id":"{id}","content":"{content}","role":"user","timestamp":"2025-11-01T14:26:40.214Z"}}"#
-    )
-}
-
-fn session_json(id: &str, messages: &[String]) -> String {
-    format!(
-        r#"{{"id":"{id}","name":"Chat","model":"m","systemPrompt":"p","messages":[{}],"createdAt":"2025-11-01T14:26:40.214Z","lastMessageAt":"2025-11-01T14:26:40.214Z"}}"#,
-        messages.join(",")
-    )
-}
-
-fn metadata(message: &Message) -> &str {
-    message.metadata.as_ref().map_or("", JsonObject::as_str)
-}
 
 #[tokio::test]
 async fn a_home_arrives_once_and_whole() {
@@ -204,8 +113,11 @@ async fn what_was_changed_since_stays_and_what_is_missing_is_added_in_order() {
     assert_eq!((totals.messages.imported, totals.messages.already_there), (3, 4), "{outcomes:#?}");
     assert_eq!((totals.settings.imported, totals.settings.already_there), (1, 1));
     assert_eq!(outcomes[0].notes, ["a is set to another value; it was left as it is"]);
-    let told = "the session was there with another title; it was left as it is";
-    assert_eq!(outcomes[1].notes, [told]);
+    let told = [
+        "the session was there with another title; it was left as it is",
+        "stored with another content, left as it is: messages[2]",
+    ];
+    assert_eq!(outcomes[1].notes, told);
     assert_eq!(world.ids("s").await, ["m0", "m1", "m2", "m3", "own", "m4", "m5", "m6"]);
     assert_eq!(world.messages("s").await[2].content, "patched");
     let (_, totals) = world.import().await;
@@ -331,15 +243,6 @@ async fn what_is_too_large_beside_a_content_is_named_and_the_content_arrives() {
         let kept = r#"{"import":{"created_at":"guessed","left_out":{"images":8388612}}}"#;
         assert_eq!(metadata(&stored[1]), kept);
     }
-}
-
-const IMAGE: &str = r#"{"base64":"Zm9v","mimeType":"image/png","filename":"a.png"}"#;
-
-/// A message with images and more, as the IDE writes it.
-fn pictured(id: &str, images: &str) -> String {
-    format!(
-        r#"{{"id":"{id}","content":"see","role":"user","timestamp":"2025-11-01T14:26:40.214Z","thoughts":"t","images":{images}}}"#
-    )
 }
 
 fn listed(message: &Message) -> Vec<(&str, Option<&str>, i64)> {
@@ -498,43 +401,47 @@ async fn an_image_over_the_limit_is_left_out_and_told_as_ever() {
     }
 }
 
+/// They are stored together where they are ready at the same time, and it must not show.
 #[tokio::test]
-async fn every_broken_file_has_its_own_outcome_and_stays_untouched() {
+async fn many_new_sessions_at_once_have_the_outcomes_they_have_alone() {
     let mut world = World::start().await;
-    let whole = session_json("whole", &[message_json("m", "x")]);
-    let call = r#"{"id":"t","content":"","role":"user","timestamp":"2025-11-01T14:26:40.214Z","toolCalls":[{"result":"cut \ud83e"}]}"#;
-    let messages = [message_json("h", "cut \\ud83e"), call.to_owned()];
-    let surrogate = session_json("half", &messages);
-    let files: Vec<(&str, Vec<u8>, Disposition)> = vec![
-        ("cut.json", whole.as_bytes()[..whole.len() - 9].to_vec(), Disposition::Unreadable),
-        ("empty.json", vec![], Disposition::Unreadable),
-        ("half.json", surrogate.into_bytes(), Disposition::Partly),
-        ("latin.json", b"{\"id\":\"\xE9\"}".to_vec(), Disposition::Unreadable),
-        ("list.json", b"[]".to_vec(), Disposition::Unreadable),
-        ("mark.json", format!("\u{FEFF}{whole}").into_bytes(), Disposition::Imported),
-        ("note.txt", b"hello".to_vec(), Disposition::Skipped),
-        ("other.json", b"{\"a\":1}".to_vec(), Disposition::Unreadable),
-        ("zero.json", vec![0; 64], Disposition::Unreadable),
-    ];
-    for (name, bytes, _) in &files {
-        world.write(&format!("agent-sessions/_global/{name}"), bytes);
+    let file = |name: &str| format!("agent-sessions/_global/{name}.json");
+    world.write(&file("a"), session_json("a", &[message_json("taken", "x")]));
+    world.write(&file("z"), session_json("z", &[message_json("gone", "x")]));
+    world.import().await;
+    let trashed = session::DeleteParams { id: session_id("z"), purge: false };
+    world.client.call::<session::Delete>(&trashed).await.expect("deletes");
+    for at in 0..20 {
+        let id = |of: &str| format!("{of}{at}");
+        let mut messages =
+            vec![message_json(&id("m"), "x"), pictured(&id("p"), &format!("[{IMAGE}]"))];
+        match at {
+            3 => messages.insert(1, message_json("taken", "another")),
+            7 => messages.extend((0..2500).map(|n| message_json(&format!("long{n}"), "x"))),
+            9 => messages.push(message_json("m8", "of the one before")),
+            11 => messages.push(message_json("big", &"y".repeat(MAX_CONTENT_BYTES + 1))),
+            _ => {}
+        }
+        world.write(&file(&format!("n{at:02}")), session_json(&id("n"), &messages));
     }
     let (outcomes, totals) = world.import().await;
-    assert_eq!(totals.files, files.len() as u64);
-    for (outcome, (name, bytes, disposition)) in outcomes.iter().zip(&files) {
-        assert_eq!(
-            Path::new(&outcome.path).file_name().and_then(|name| name.to_str()),
-            Some(*name)
-        );
-        assert_eq!(outcome.disposition, *disposition, "{outcome:#?}");
-        let told =
-            outcome.reason.is_some() || !outcome.problems.is_empty() || !outcome.notes.is_empty();
-        assert!(told, "{outcome:#?}");
-        assert_eq!(&std::fs::read(&outcome.path).expect("is still there"), bytes);
+    assert_eq!(
+        (totals.sessions_created, totals.skipped, totals.partly),
+        (20, 1, 1),
+        "{outcomes:#?}"
+    );
+    assert_eq!((totals.messages.imported, totals.messages.failed), (40 + 1 + 2500 + 1, 1));
+    for (at, taken) in [(3, 1), (9, 2)] {
+        let stored = world.messages(&format!("n{at}")).await;
+        assert!(metadata(&stored[taken]).contains(r#""import":{"id":"taken""#), "{stored:?}");
+        assert_eq!((stored.len(), stored[0].id.as_str()), (3, format!("m{at}").as_str()));
     }
-    let stored = world.messages("half").await;
-    assert_eq!(stored[0].content, "cut \u{FFFD}");
-    assert_eq!(metadata(&stored[1]), r#"{"toolCalls":[{"result":"cut \ufffd"}]}"#);
+    let long = world.ids("n7").await;
+    assert_eq!((long.len(), long[2501].as_str()), (2502, "long2499"));
+    let (verdicts, totals) = world.verify().await;
+    assert_eq!((totals.equal, totals.differs, totals.missing), (20, 1, 1), "{verdicts:#?}");
+    let (_, totals) = world.import().await;
+    assert_eq!((totals.already_there, totals.partly, totals.skipped), (20, 1, 1));
 }
 
 #[tokio::test]
@@ -542,7 +449,7 @@ async fn a_daemon_that_is_gone_ends_the_import_with_an_error() {
     let mut world = World::start().await;
     world.write("agent-sessions/_global/s.json", session_json("s", &[message_json("m", "x")]));
     world.daemon.kill();
-    let error =
-        import(&mut world.client, &[world.ide.clone()], &mut |_| ()).await.expect_err("fails");
-    assert!(matches!(error, ImportError::Projects(_)), "{error}");
+    let options = ImportOptions { paths: vec![world.ide.clone()], ..Default::default() };
+    let error = import(&mut world.client, &options, &mut |_| ()).await.expect_err("fails");
+    assert!(matches!(error, ImportError::NotBegun(_)), "{error}");
 }

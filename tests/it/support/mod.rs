@@ -8,6 +8,7 @@ pub(crate) mod files;
 #[cfg(target_os = "linux")]
 mod flush_shim;
 pub(crate) mod git_diffs;
+pub(crate) mod ide;
 pub(crate) mod scan;
 mod wire;
 
