@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, meanwhile, output};
+use super::{Failure, import_export, meanwhile, output};
 use crate::client::Client;
 use crate::error::Error;
 use crate::paths::Paths;
@@ -10,20 +10,20 @@ use crate::transfer::{self, FileOutcome, Totals};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
-    /// A home of the IDE, a folder of it, or a single file
+    /// A home of the IDE, a folder of it, a single file, or a file that `aetherd export` wrote
     #[arg(required = true, value_name = "PATH")]
     sources: Vec<PathBuf>,
 }
 
 pub(super) async fn run(paths: Paths, args: &ImportArgs, as_json: bool) -> Result<(), Failure> {
-    let (totals, _) =
+    let ((totals, is_complete), _) =
         meanwhile::with_daemon(paths, async |client| import(client, args, as_json).await).await?;
-    if as_json {
-        output::json(&serde_json::json!({ "totals": totals }))?;
-    } else {
-        output::line(&totals.to_string())?;
+    match totals {
+        Some(totals) if as_json => output::json(&serde_json::json!({ "totals": totals }))?,
+        Some(totals) => output::line(&totals.to_string())?,
+        None => {}
     }
-    if totals.is_complete() {
+    if is_complete {
         return Ok(());
     }
     Err(Failure::Incomplete(
@@ -44,9 +44,23 @@ fn print(outcome: &FileOutcome) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn import(client: &mut Client, args: &ImportArgs, as_json: bool) -> Result<Totals, Failure> {
+/// Returns the totals of the IDE's files, where there were any, and whether all could be imported.
+async fn import(
+    client: &mut Client,
+    args: &ImportArgs,
+    as_json: bool,
+) -> Result<(Option<Totals>, bool), Failure> {
+    let (exports, sources): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.sources.iter().cloned().partition(|path| import_export::is_export(path));
+    let mut is_complete = true;
+    for path in &exports {
+        is_complete &= import_export::import(client, path, false, as_json).await?;
+    }
+    if sources.is_empty() {
+        return Ok((None, is_complete));
+    }
     let mut printed = Ok(());
-    let totals = transfer::import(client, &args.sources, &mut |outcome| {
+    let totals = transfer::import(client, &sources, &mut |outcome| {
         if printed.is_ok() {
             printed = if as_json { output::json(outcome) } else { print(outcome) };
         }
@@ -54,5 +68,6 @@ async fn import(client: &mut Client, args: &ImportArgs, as_json: bool) -> Result
     .await
     .map_err(|error| Error::Startup(error.to_string()))?;
     printed?;
-    Ok(totals)
+    is_complete &= totals.is_complete();
+    Ok((Some(totals), is_complete))
 }
