@@ -41,7 +41,7 @@ impl Check for RestoreParams {
     }
 }
 
-fn check_path(path: &str) -> Result<()> {
+pub(super) fn check_path(path: &str) -> Result<()> {
     super::check::size("path", path, MAX_PATH_BYTES)?;
     if !Path::new(path).is_absolute() || path.contains('\0') {
         return Err(Error::invalid("path", "expected an absolute path of a file"));

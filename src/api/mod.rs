@@ -6,6 +6,7 @@
 pub mod attachment;
 pub mod backup;
 pub mod check;
+pub mod dump;
 pub mod edit;
 pub mod error_kind;
 pub mod events;
@@ -151,6 +152,9 @@ macro_rules! for_each_method {
             $crate::api::system::Compact,
             $crate::api::system::Status,
             $crate::api::rpc::Discover,
+            $crate::api::dump::Digest,
+            $crate::api::dump::Export,
+            $crate::api::dump::Import,
             $crate::api::backup::MakeBackup,
             $crate::api::backup::Restore,
             $crate::api::system::Shutdown,

@@ -2,12 +2,12 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Failure, meanwhile, output};
+use super::{Failure, import_export, meanwhile, output};
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::Error;
@@ -16,7 +16,8 @@ use crate::transfer::{self, FileOutcome, FileVerdict, ImportError, ImportOptions
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
-    /// A home of the IDE, a folder of it, a project's folder, or a single file
+    /// A home of the IDE, a folder of it, a project's folder, a single file, or a file that
+    /// `aetherd export` wrote
     #[arg(required = true, value_name = "PATH")]
     sources: Vec<PathBuf>,
     /// What the paths hold; found out unless said
@@ -41,12 +42,26 @@ enum Format {
 }
 
 pub(super) async fn run(paths: Paths, args: &ImportArgs, as_json: bool) -> Result<(), Failure> {
-    if args.format() == Format::Jsonl {
-        return import_export();
+    let (exports, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.sources.iter().cloned().partition(|path| args.is_export(path));
+    if args.verify && !exports.is_empty() {
+        return Err(Failure::Usage(format!(
+            "--verify compares the IDE's files; say --dry-run for the export {}",
+            exports[0].display()
+        )));
     }
     // Nobody searches meanwhile: the index follows when a daemon runs the next time.
     let config = Config { search: false, ..Config::new(paths) };
-    let importing = async |client: &mut Client| import(client, args, as_json).await;
+    let importing = async |client: &mut Client| {
+        let mut is_complete = true;
+        for path in &exports {
+            is_complete &= import_export::import(client, path, args.dry_run, as_json).await?;
+        }
+        if !files.is_empty() {
+            is_complete &= import(client, args, files, as_json).await?;
+        }
+        Ok(is_complete)
+    };
     let (is_complete, _) = meanwhile::with_daemon_as(&config, importing).await?;
     if is_complete {
         return Ok(());
@@ -61,23 +76,23 @@ pub(super) async fn run(paths: Paths, args: &ImportArgs, as_json: bool) -> Resul
 }
 
 impl ImportArgs {
-    fn format(&self) -> Format {
-        let is_export = |path: &PathBuf| path.extension().is_some_and(|end| end == "jsonl");
-        self.from.unwrap_or(match self.sources.iter().all(is_export) {
-            true => Format::Jsonl,
-            false => Format::RainyAether,
-        })
+    /// True where a path is what `aetherd export` wrote.
+    fn is_export(&self, path: &Path) -> bool {
+        match self.from {
+            Some(format) => format == Format::Jsonl,
+            None => import_export::is_export(path),
+        }
     }
 }
 
-/// Imports what `aetherd export` wrote.
-fn import_export() -> Result<(), Failure> {
-    Err(Failure::Usage("an export of aetherd cannot be imported yet".to_owned()))
-}
-
 /// Imports, or verifies, and returns true where all is well.
-async fn import(client: &mut Client, args: &ImportArgs, as_json: bool) -> Result<bool, Failure> {
-    let options = ImportOptions { paths: args.sources.clone(), dry_run: args.dry_run };
+async fn import(
+    client: &mut Client,
+    args: &ImportArgs,
+    paths: Vec<PathBuf>,
+    as_json: bool,
+) -> Result<bool, Failure> {
+    let options = ImportOptions { paths, dry_run: args.dry_run };
     let mut teller = Teller::new(as_json);
     if args.verify {
         let totals =

@@ -4,7 +4,9 @@ mod backup;
 mod call;
 mod doctor;
 mod endpoint;
+mod export;
 mod import;
+mod import_export;
 mod logging;
 mod meanwhile;
 mod output;
@@ -66,7 +68,7 @@ enum Command {
     /// Ask the daemon to end, and wait until it has
     Stop,
     /// Show how the daemon and its database are
-    Status,
+    Status(status::StatusArgs),
     /// Print where to connect, and nothing else
     Endpoint,
     /// Call a method and print its result
@@ -74,6 +76,8 @@ enum Command {
     /// Import the IDE's sessions and settings, or compare them with the store; where no daemon runs, it
     /// is one meanwhile
     Import(import::ImportArgs),
+    /// Write what is stored as JSON Lines, for `aetherd import`, or as transcripts for people
+    Export(export::ExportArgs),
     /// Write a checked copy of the database into one file, while others are served
     Backup(backup::BackupArgs),
     /// Look at all that can go wrong, and say what to do
@@ -153,10 +157,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         match command {
             Command::Serve(args) => serve::run(paths, &args).await,
             Command::Stop => stop::run(&paths, globals.json).await,
-            Command::Status => status::run(&paths, globals.json).await,
+            Command::Status(args) => status::run(&paths, &args, globals.json).await,
             Command::Endpoint => endpoint::run(&paths, globals.json),
             Command::Call(args) => call::run(&paths, &args, globals.json).await,
             Command::Import(args) => import::run(paths, &args, globals.json).await,
+            Command::Export(args) => export::run(paths, &args, globals.json).await,
             Command::Backup(args) => backup::run(paths, &args, globals.json).await,
             Command::Doctor(args) => doctor::run(&paths, &args, globals.json).await,
             Command::Restore(args) => restore::run(paths, &args, globals.json).await,

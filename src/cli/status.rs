@@ -1,12 +1,23 @@
 //! `aetherd status`.
 
 use super::{Failure, output, running};
+use crate::api::dump::Digest;
 use crate::api::system::{BackupStatus, NoParams, SearchState, SearchStatus, Status, StatusReport};
 use crate::client::{Client, ClientError};
 use crate::model::time;
 use crate::paths::Paths;
 
-pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Show a digest of what is stored instead, by which two stores can be compared
+    #[arg(long)]
+    digest: bool,
+}
+
+pub(super) async fn run(paths: &Paths, args: &StatusArgs, as_json: bool) -> Result<(), Failure> {
+    if args.digest {
+        return digest(paths, as_json).await;
+    }
     let status = match ask(paths).await {
         Err(error) if running::leaves_open(&error) => return Err(no_answer(paths, error)?),
         answer => answer?,
@@ -63,6 +74,20 @@ pub(super) async fn run(paths: &Paths, as_json: bool) -> Result<(), Failure> {
         output::line(&format!("{:<12}{}", "warning", warning.text))?;
     }
     Ok(())
+}
+
+async fn digest(paths: &Paths, as_json: bool) -> Result<(), Failure> {
+    let mut client = Client::connect(&paths.socket).await?;
+    let report = client.call::<Digest>(&NoParams {}).await?;
+    if as_json {
+        return output::json(&report);
+    }
+    for table in &report.tables {
+        let left_out = if table.in_total { "" } else { "  not in the total" };
+        let rows = counted(i128::from(table.rows), "row");
+        output::line(&format!("{:<22}{rows:<16}{}{left_out}", table.name, table.digest))?;
+    }
+    output::line(&format!("{:<38}{}", "total", report.total))
 }
 
 async fn ask(paths: &Paths) -> Result<StatusReport, ClientError> {

@@ -32,6 +32,19 @@ pub const MAX_FORMER_PATHS: usize = 64;
 pub const MAX_RELATED: usize = 50;
 /// Bytes that a file may be said to have: the largest integer that every client's numbers hold.
 pub const MAX_FILE_SIZE: i64 = (1 << 53) - 1;
+/// Sessions that one `system.export` may name.
+pub const MAX_EXPORT_SESSIONS: usize = 1000;
+/// Bytes of one line of an export that is imported.
+///
+/// A frame limits what a client sends of a record, written as JSON: each of a message's three texts, or of
+/// a session's, has 16 MiB in its line at most.
+pub const MAX_IMPORT_LINE_BYTES: usize = 64 * 1024 * 1024;
+/// Records that an import writes at one time, between the writes of clients.
+pub const MAX_IMPORT_RECORDS: usize = 256;
+/// Bytes of their lines, but always one.
+pub const MAX_IMPORT_WRITE_BYTES: usize = 4 * 1024 * 1024;
+/// Problems that one `system.import` lists; it tells how many there are in all.
+pub const MAX_IMPORT_PROBLEMS: usize = 100;
 /// Levels of a free JSON value: how deep objects and arrays may lie in each other.
 ///
 /// A reply adds up to five levels around the value, and serde_json, for one, reads 127 in all.

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use serde::de::DeserializeOwned;
 
 use super::upkeep::Job;
-use super::{Server, backup, feed, status};
+use super::{Server, backup, dump, feed, status};
 use crate::api::events::EventFilter;
 use crate::api::{self, Check, Method};
 use crate::error::{Error, Result};
@@ -88,6 +88,10 @@ impl Methods {
         methods.direct::<api::rpc::Discover>(|_, _| Ok(DOCUMENT.clone()));
         methods.add::<api::backup::MakeBackup>(backup::back_up);
         methods.add::<api::backup::Restore>(|server, params| Ok(backup::restore(server, params)));
+
+        methods.add::<api::dump::Digest>(|_, _| Ok(dump::digest()));
+        methods.add::<api::dump::Export>(|_, params| Ok(dump::export(params)));
+        methods.add::<api::dump::Import>(|server, params| Ok(dump::import(server, params)));
 
         methods.write::<api::settings::Set>(store::settings::set);
         methods.write::<api::settings::SetMany>(|tx, params| {

@@ -162,7 +162,7 @@ pub fn record(tx: &mut WriteTx<'_>, params: &RecordParams) -> Result<Edit> {
 }
 
 /// Returns the number of the next edit.
-fn next_seq(tx: &mut ReadTx<'_>) -> Result<i64> {
+pub(super) fn next_seq(tx: &mut ReadTx<'_>) -> Result<i64> {
     let newest = tx.first(NEWEST, &[], Row::int)?.unwrap_or(0);
     Ok(newest.max(newest_purged(tx)?) + 1)
 }

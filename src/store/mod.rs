@@ -6,6 +6,7 @@ pub mod changes;
 pub mod compact;
 pub mod compaction;
 mod doubts;
+pub mod dump;
 pub mod edits;
 pub mod engine;
 mod engine_slot;
@@ -42,7 +43,7 @@ pub mod trash;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ pub struct Store {
     doubts: Doubts,
     was_closed: bool,
     held_files: HeldFiles,
+    held: Held,
     /// Held while the file is compacted, by the thread that does it.
     compacting: Arc<tokio::sync::Mutex<()>>,
     is_closing: Arc<AtomicBool>,
@@ -169,6 +171,7 @@ impl Store {
             doubts,
             was_closed,
             held_files,
+            held: Held::default(),
             compacting: Arc::default(),
             is_closing: Arc::default(),
             has_checksums: Arc::new(AtomicBool::new(has_checksums)),
@@ -305,6 +308,18 @@ impl Store {
         self.queue_long_read(self.backup_job(target, reason)).await?.await
     }
 
+    /// Keeps attachments that no message refers to, until what it returns is dropped: an import stores
+    /// them before the messages, however old their last put is.
+    pub fn hold_attachments(&self) -> AttachmentHold {
+        self.held.0.fetch_add(1, Ordering::SeqCst);
+        AttachmentHold(self.held.clone())
+    }
+
+    /// Tells whether somebody keeps attachments that no message refers to.
+    pub fn held_attachments(&self) -> Held {
+        self.held.clone()
+    }
+
     /// How the database was opened.
     pub fn options(&self) -> &StoreOptions {
         &self.options
@@ -370,6 +385,27 @@ impl Store {
 fn remove_with_companions(database: &Path) {
     for path in with_companions(database) {
         let _ = std::fs::remove_file(path);
+    }
+}
+
+/// How many keep attachments that no message refers to.
+#[derive(Debug, Clone, Default)]
+pub struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    /// True where somebody does.
+    pub fn is_any(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// As long as it lives, attachments that no message refers to are kept.
+#[derive(Debug)]
+pub struct AttachmentHold(Held);
+
+impl Drop for AttachmentHold {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

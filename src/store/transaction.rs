@@ -69,6 +69,20 @@ impl<'a> ReadTx<'a> {
         Ok(found)
     }
 
+    /// Runs a query whose text is made of the names of tables, and is not kept.
+    pub(super) fn each_made(
+        &mut self,
+        sql: &str,
+        mut each: impl FnMut(&mut Row) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.connection.run(sql, &mut each)
+    }
+
+    /// Returns the names of the tables that are not the engine's own.
+    pub(super) fn table_names(&mut self) -> Result<Vec<String>> {
+        backup::table_names(self.connection)
+    }
+
     /// Returns the number that a PRAGMA gives. It is prepared each time: Turso puts what it is then into
     /// the statement.
     pub(super) fn pragma(&mut self, sql: &'static str) -> Result<i64> {

@@ -14,7 +14,9 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::files::{PAGE, stamp};
-use crate::support::{ENGINES, Home, LineClient, error_kind, open_store, params, request, runtime};
+use crate::support::{
+    ENGINES, Home, LineClient, error_kind, open_store, params, reconnect, request, runtime,
+};
 
 fn append(client: &mut LineClient, session: &str, id: &str) {
     client.call(

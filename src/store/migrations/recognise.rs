@@ -74,7 +74,7 @@ pub(super) fn refuse_incomplete(
 
 /// The tables that the steps up to a version make, by their scripts, which begin each one at the
 /// start of a line.
-pub(super) fn tables_of(version: i64) -> impl Iterator<Item = &'static str> {
+pub(in crate::store) fn tables_of(version: i64) -> impl Iterator<Item = &'static str> {
     STEPS
         .iter()
         .filter(move |step| step.version <= version)

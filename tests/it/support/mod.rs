@@ -3,12 +3,14 @@
 use std::io::Write as _;
 
 mod daemon;
+pub(crate) mod dumps;
 pub(crate) mod edits;
 pub(crate) mod files;
 #[cfg(target_os = "linux")]
 mod flush_shim;
 pub(crate) mod git_diffs;
 pub(crate) mod ide;
+pub(crate) mod random_store;
 pub(crate) mod scan;
 mod wire;
 
