@@ -8,6 +8,8 @@ pub(crate) mod files;
 #[cfg(target_os = "linux")]
 mod flush_shim;
 pub(crate) mod git_diffs;
+pub(crate) mod old_answers;
+pub(crate) mod old_schemas;
 pub(crate) mod scan;
 mod wire;
 
