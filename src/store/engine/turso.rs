@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,7 +113,12 @@ impl Connection for TursoConnection {
         let statement = self.statement(sql)?;
         let read = block_on(statement.query(owned(params)))
             .map_err(translate)
-            .and_then(|rows| read_rows(rows, each));
+            .and_then(|rows| read_rows(rows, each))
+            .and_then(|read| match read {
+                ControlFlow::Continue(()) => Ok(()),
+                // It would count as active until it runs again, beside which no checkpoint is made.
+                ControlFlow::Break(()) => statement.reset().map_err(translate),
+            });
         if read.is_err() {
             self.statements.remove(sql);
         }
@@ -121,7 +127,7 @@ impl Connection for TursoConnection {
 
     fn run(&mut self, sql: &str, each: &mut EachRow<'_>) -> Result<()> {
         let rows = block_on(self.inner.query(sql, ())).map_err(translate)?;
-        read_rows(rows, each)
+        read_rows(rows, each).map(|_| ())
     }
 
     fn is_autocommit(&self) -> Result<bool> {
@@ -129,17 +135,17 @@ impl Connection for TursoConnection {
     }
 }
 
-/// Reads rows to the end, as the engine wants it, handing them on until told to stop.
-fn read_rows(mut rows: Rows, each: &mut EachRow<'_>) -> Result<()> {
+/// Hands on rows until told to stop, and returns whether it was.
+fn read_rows(mut rows: Rows, each: &mut EachRow<'_>) -> Result<ControlFlow<()>> {
     let columns = rows.column_count();
     while let Some(row) = block_on(rows.next()).map_err(translate)? {
         let cells: Result<Vec<Cell>> =
             (0..columns).map(|at| row.get_value(at).map(cell).map_err(translate)).collect();
         if each(&mut Row::new(cells?))?.is_break() {
-            break;
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 fn cell(value: turso::Value) -> Cell {

@@ -10,6 +10,8 @@ pub(crate) mod files;
 mod flush_shim;
 pub(crate) mod git_diffs;
 pub(crate) mod ide;
+pub(crate) mod old_answers;
+pub(crate) mod old_schemas;
 pub(crate) mod random_store;
 pub(crate) mod scan;
 mod wire;
