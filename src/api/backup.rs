@@ -75,7 +75,7 @@ method! {
     /// Writes a copy of the database into one file, and checks it, while others are served.
     ///
     /// The copy has all that was answered before the call. It is written under another name, opened,
-    /// checked by the engine and compared table by table, and flushed before it gets its name. Takes
+    /// checked by the engine, and flushed before it gets its name. Takes
     /// seconds on a large database; one is made at a time.
     MakeBackup = "system.backup", Read, BackupParams => Backup,
     errors: [TooLarge],

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Failure, meanwhile, output};
 use crate::api::dump::{Header, Import, ImportOutcome, ImportParams, Imported};
@@ -24,7 +24,7 @@ pub(super) fn is_export(path: &Path) -> bool {
 /// Imports a file, prints what became of it, and returns whether all of it is there now.
 pub(super) async fn import(
     client: &mut Client,
-    path: &PathBuf,
+    path: &Path,
     dry_run: bool,
     as_json: bool,
 ) -> Result<bool, Failure> {

@@ -99,13 +99,16 @@ struct Lines {
 /// A line is over its limit, and was passed over.
 struct TooLong;
 
+/// A line and its number.
+type Numbered<'a> = (u64, Result<&'a [u8], TooLong>);
+
 impl Lines {
     fn new(file: File) -> Self {
         Self { reader: BufReader::with_capacity(1 << 16, file), line: Vec::new(), number: 0 }
     }
 
     /// Returns the next line and its number, without its end; `None` behind the last one.
-    fn next(&mut self) -> std::io::Result<Option<(u64, Result<&[u8], TooLong>)>> {
+    fn next(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
         // What one long line took is not kept for all that follow.
         if self.line.capacity() > MAX_IMPORT_WRITE_BYTES {
             self.line = Vec::new();

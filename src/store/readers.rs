@@ -146,7 +146,7 @@ impl Readers {
                     if priority == Priority::Low {
                         yield_to_others();
                     }
-                    serve(&engine, connection, &jobs);
+                    serve(&engine, connection, &jobs, priority);
                     drop(alive);
                 })
                 .map_err(|error| {
@@ -246,7 +246,12 @@ impl Readers {
     }
 }
 
-fn serve(engine: &EngineSlot, connection: Box<dyn Connection>, jobs: &Mutex<mpsc::Receiver<Task>>) {
+fn serve(
+    engine: &EngineSlot,
+    connection: Box<dyn Connection>,
+    jobs: &Mutex<mpsc::Receiver<Task>>,
+    priority: Priority,
+) {
     let mut connection = Ok(connection);
     loop {
         // One reader waits for the queue, the others for the lock.
@@ -256,7 +261,9 @@ fn serve(engine: &EngineSlot, connection: Box<dyn Connection>, jobs: &Mutex<mpsc
             Task::Read(job, place) => {
                 let sound = job(&mut connection);
                 drop(place);
-                sound
+                // What takes long has read much, which nobody wants kept; and a check must see the file,
+                // not what was read of it before.
+                sound && priority == Priority::Usual
             }
             // Who asked has given up meanwhile.
             Task::Park(parking) if parking.is_over() => true,

@@ -17,7 +17,7 @@ async fn calls_in_flight_are_answered_in_their_order_and_fail_alone() {
     let _daemon = home.start();
     let mut client = Client::connect(&home.socket()).await.expect("connects");
     let value = |at: usize| {
-        let size = if at % 2 == 0 { LARGE } else { 1 };
+        let size = if at.is_multiple_of(2) { LARGE } else { 1 };
         Json::of(&format!("{at}{}", "x".repeat(size))).expect("JSON")
     };
     let sets: Vec<settings::SetParams> = (0..CALLS)

@@ -102,7 +102,7 @@ fn what_is_there_with_another_content_stays_and_is_named() {
             // The edit whose number was taken is behind all that were there, and the session counts it.
             let seqs = seqs(&store, &other).await;
             assert_eq!(seqs, [("e0".to_owned(), 1), ("mine".to_owned(), 2), ("e1".to_owned(), 3)]);
-            let read = store.read(|tx| aetherd::store::status::counts(tx)).await.expect("counts");
+            let read = store.read(aetherd::store::status::counts).await.expect("counts");
             assert_eq!(read.edits, 3);
             let kept = store.read(|tx| messages::get(tx, &aetherd::model::MessageId::parse("m0").expect("an id")));
             assert_eq!(kept.await.expect("is there").content, "mine");

@@ -20,6 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Rows of each table that is made larger: a migration takes tens of milliseconds, more in a debug build.
 const MORE_ROWS: u64 = 500;
 
+/// The changes are older than the feed keeps any unless told otherwise.
+const ARGUMENTS: [&str; 3] = ["--no-search", "--feed-max-days", "36500"];
+
 /// A database of an earlier version, and what it holds.
 struct Old {
     home: Home,
@@ -137,7 +140,7 @@ fn home_of(old: &Old) -> Home {
 fn spawn(home: &Home) -> Child {
     let log = std::fs::File::create(home.path().join("test.log")).expect("a log");
     let mut command = home.command();
-    command.args(["serve", "--no-search"]).stdout(Stdio::null()).stderr(log);
+    command.arg("serve").args(ARGUMENTS).stdout(Stdio::null()).stderr(log);
     command.spawn().expect("the binary starts")
 }
 
@@ -192,7 +195,7 @@ fn how_far(home: &Home) -> Reached {
 
 /// Starts again where a kill left off, and expects all that was there, and no trace of the kill.
 fn expect_whole(home: &Home, old: &Old, case: &str) {
-    let mut daemon = home.start_with(&["--no-search", "--feed-max-days", "36500"]);
+    let mut daemon = home.start_with(&ARGUMENTS);
     let mut client = daemon.client();
     match old.contents.version {
         0 => expect_answers_of_seed(&mut client),

@@ -122,6 +122,7 @@ fn every_old_database_is_served() {
             expect_answers(&mut client, version, &[]);
             client.call("system.shutdown", json!({}));
             assert!(daemon.wait().success(), "{}", home.log());
+            assert!(!home.log().contains("checkpoint failed"), "{}", home.log());
             expect_migrated(&home, version, engine);
         }
     }
@@ -149,8 +150,6 @@ const COMPUTED: [&str; 5] = [
 /// that is the fixture itself.
 fn expect_migrated(home: &Home, version: i64, engine: EngineKind) {
     let (database, old) = (home.path().join("ide.db"), Contents::of(&fixture(version)));
-    let log = std::fs::metadata(home.path().join("ide.db-wal")).map_or(0, |log| log.len());
-    assert_eq!(log, 0, "{engine:?}, version {version}: the log was not folded into the file");
     let new = Contents::of(&database);
     assert_eq!(new.version, CURRENT_VERSION);
     let differences = differences(&old, &new);

@@ -55,8 +55,8 @@ pub enum Target {
 /// used: Turso's writes checksums over the ends of pages that have no room for them where the source
 /// is a file without.
 ///
-/// The copy is written under another name, opened, checked by the engine and compared with the source
-/// table by table, flushed to the disk, and only then given its name. `pause` is called between its
+/// The copy is written under another name, opened, checked by the engine, flushed to the disk, and only
+/// then given its name. `pause` is called between its
 /// parts, with the number of bytes of the last one.
 pub fn write(
     connection: &mut dyn Connection,
@@ -85,9 +85,11 @@ pub fn write(
     check_room(folder, bytes)?;
     let unfinished = beside(&path, UNFINISHED);
     remove_with_companions(&unfinished);
+    // It is migrated before anything is served.
+    let is_alone = matches!(reason, Reason::Migration(_));
     let copied = copy(&mut pages, &unfinished, pause)
         .and_then(|()| protect(&unfinished))
-        .and_then(|()| verify(connection, engine, &unfinished))
+        .and_then(|()| verify(connection, engine, &unfinished, is_alone))
         .and_then(|()| publish(&unfinished, &path));
     remove_with_companions(&unfinished);
     copied?;
@@ -180,7 +182,13 @@ fn protect(_: &Path) -> Result<()> {
     Ok(())
 }
 
-fn verify(source: &mut dyn Connection, kind: EngineKind, copy: &Path) -> Result<()> {
+/// Opens and checks a copy. Where nobody else writes, it must have as many rows as the source.
+fn verify(
+    source: &mut dyn Connection,
+    kind: EngineKind,
+    copy: &Path,
+    is_alone: bool,
+) -> Result<()> {
     let copy_engine = engine::open(kind, copy)?;
     let mut copy_connection = copy_engine.connect()?;
     let problems = engine::integrity_problems(copy_connection.as_mut())?;
@@ -191,11 +199,16 @@ fn verify(source: &mut dyn Connection, kind: EngineKind, copy: &Path) -> Result<
             problems.join("; ")
         )));
     }
-    // The log may have had transactions behind the one that keeps it.
-    if last_change(source)? != last_change(copy_connection.as_mut())? {
-        return engine::run(copy_connection.as_mut(), "PRAGMA wal_checkpoint(TRUNCATE)");
+    let (here, there) = (last_change(source)?, last_change(copy_connection.as_mut())?);
+    if there < here {
+        return Err(Error::Damaged(format!(
+            "the backup {} ends with change {there:?}, the database with {here:?}",
+            copy.display()
+        )));
     }
-    for table in table_names(source)? {
+    // The log may have had transactions behind the one that keeps it, also such as tell of no change.
+    let tables = if is_alone { table_names(source)? } else { Vec::new() };
+    for table in tables {
         let count = format!("SELECT COUNT(*) FROM \"{}\"", table.replace('"', "\"\""));
         let (here, there) =
             (engine::scalar(source, &count)?, engine::scalar(copy_connection.as_mut(), &count)?);

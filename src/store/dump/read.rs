@@ -50,7 +50,7 @@ impl Line {
         let unreadable = |reason: String| Bad { kind: None, id: None, reason };
         let members: Members<'_> = serde_json::from_slice(line)
             .map_err(|error| unreadable(format!("is no JSON object: {error}")))?;
-        let word = members.get("type").map(|value| text(value));
+        let word = members.get("type").map(text);
         let Some(Ok(word)) = word else {
             return Err(unreadable("has no type".to_owned()));
         };

@@ -71,7 +71,8 @@ impl Log {
 #[derive(Debug, Clone, Copy)]
 struct Introduction {
     salts: [u8; 8],
-    checksum: Checksum,
+    /// What the checksum of the first frame follows from, where that is known.
+    checksum: Option<Checksum>,
     is_big_endian: bool,
 }
 
@@ -105,11 +106,11 @@ fn introduction(header: &[u8; HEADER_BYTES], page_bytes: usize) -> Option<Introd
         && word(header, 8) as usize == page_bytes
         && add((0, 0), &header[..24], is_big_endian) == checksum;
     let salts = *header[16..].first_chunk().expect("the header has them");
-    is_one.then_some(Introduction { salts, checksum, is_big_endian })
+    is_one.then_some(Introduction { salts, checksum: Some(checksum), is_big_endian })
 }
 
-/// Finds out from the first frames what a damaged header said. The first frame itself cannot be checked
-/// then.
+/// Finds out from the first frames what a damaged header said. The first frame itself is taken as it is
+/// then: what its checksum follows from stood in the header.
 fn guess(mut file: &File, page_bytes: usize) -> std::io::Result<Option<Introduction>> {
     let frame_bytes = FRAME_HEADER_BYTES + page_bytes;
     let mut frames = vec![0; FRAMES_AT_ONCE * frame_bytes];
@@ -120,10 +121,12 @@ fn guess(mut file: &File, page_bytes: usize) -> std::io::Result<Option<Introduct
         let (before, frame) = (pair[0], pair[1]);
         for is_big_endian in [cfg!(target_endian = "big"), cfg!(target_endian = "little")] {
             let salts = *before[8..].first_chunk().expect("a frame has them");
-            let known = Introduction { salts, checksum: written(before), is_big_endian };
-            if word(frame, 0) != 0 && frame[8..16] == salts && check(&known, known.checksum, frame)
+            let known = Introduction { salts, checksum: None, is_big_endian };
+            if word(frame, 0) != 0
+                && frame[8..16] == salts
+                && check(&known, Some(written(before)), frame)
             {
-                return Ok(Some(Introduction { checksum: (0, 0), ..known }));
+                return Ok(Some(known));
             }
         }
     }
@@ -161,7 +164,7 @@ fn read_frames(
             } else {
                 damaged.push((number, page));
             }
-            before = written(frame);
+            before = Some(written(frame));
             at += frame_bytes as u64;
         }
         if length < buffer.len() {
@@ -180,8 +183,9 @@ fn written(frame: &[u8]) -> Checksum {
     (word(frame, 16), word(frame, 20))
 }
 
-/// True where a frame's checksum is what follows from the one before.
-fn check(introduction: &Introduction, before: Checksum, frame: &[u8]) -> bool {
+/// True where a frame's checksum is what follows from the one before, or that is not known.
+fn check(introduction: &Introduction, before: Option<Checksum>, frame: &[u8]) -> bool {
+    let Some(before) = before else { return true };
     let is_big_endian = introduction.is_big_endian;
     let head = add(before, &frame[..8], is_big_endian);
     add(head, &frame[FRAME_HEADER_BYTES..], is_big_endian) == written(frame)
@@ -217,4 +221,118 @@ pub(in crate::store) fn read_full(
         }
     }
     Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4096;
+    const FRAME: usize = FRAME_HEADER_BYTES + PAGE;
+
+    /// The log of a database into which SQLite has committed so many transactions.
+    fn log_of_sqlite(commits: u32) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = folder.path().join("x.db");
+        let connection = rusqlite::Connection::open(&database).expect("SQLite opens it");
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)")
+            .expect("a table in the log");
+        for number in 1..commits {
+            connection.execute("INSERT INTO t VALUES (?1)", [number]).expect("a row");
+        }
+        std::fs::read(crate::paths::log_of(&database)).expect("a log")
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Log {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        std::io::Write::write_all(&mut file, bytes).expect("writes");
+        read(&file, PAGE).expect("it can be read")
+    }
+
+    fn frames(bytes: &[u8]) -> usize {
+        (bytes.len() - HEADER_BYTES) / FRAME
+    }
+
+    #[test]
+    fn a_sound_log_is_read_to_its_last_commit() {
+        let bytes = log_of_sqlite(5);
+        let log = read_bytes(&bytes);
+        assert_eq!((log.commits, log.database_pages), (5, 2));
+        assert!(!log.header_is_damaged && log.damaged_frames.is_empty());
+        let last = HEADER_BYTES + (frames(&bytes) - 1) * FRAME + FRAME_HEADER_BYTES;
+        assert_eq!(log.pages.get(&2), Some(&(last as u64)));
+        assert_eq!(frame_at(last as u64, PAGE), frames(&bytes) as u64);
+        // A crash cuts the last transaction short: nothing is damaged, and the ones before are there.
+        for cut in [1, FRAME - 1, FRAME] {
+            let log = read_bytes(&bytes[..bytes.len() - cut]);
+            assert_eq!((log.commits, log.damaged_frames.len()), (4, 0), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_is_told_from_a_crash_by_the_commits_behind_it() {
+        let bytes = log_of_sqlite(5);
+        let count = frames(&bytes);
+        for frame in 0..count {
+            for within in [0, 9, 17, FRAME_HEADER_BYTES + 100] {
+                let mut bytes = bytes.clone();
+                bytes[HEADER_BYTES + frame * FRAME + within] ^= 0x10;
+                let log = read_bytes(&bytes);
+                let numbers: Vec<u64> = log.damaged_frames.iter().map(|(at, _)| *at).collect();
+                // A wrong checksum takes the next frame along, which follows from it.
+                let mut expected = vec![frame as u64 + 1];
+                if within == 17 {
+                    expected.push(frame as u64 + 2);
+                }
+                let is_last = expected.iter().any(|at| *at >= count as u64);
+                assert_eq!(numbers, if is_last { vec![] } else { expected }, "{frame} {within}");
+                assert!(!log.header_is_damaged);
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_header_is_found_out_from_the_frames() {
+        let bytes = log_of_sqlite(5);
+        let sound = read_bytes(&bytes);
+        for garbage in [0x00, 0xa5] {
+            let mut bytes = bytes.clone();
+            bytes[..HEADER_BYTES].fill(garbage);
+            let log = read_bytes(&bytes);
+            assert!(log.header_is_damaged);
+            assert_eq!((log.database_pages, log.pages.len()), (2, sound.pages.len()));
+            assert_eq!(log.pages.get(&2), sound.pages.get(&2));
+        }
+    }
+
+    #[test]
+    fn what_is_no_log_holds_nothing() {
+        for bytes in [&[][..], &[0; 31], &[0; 32], &[0x37; 3 * FRAME], &[0; 3 * FRAME]] {
+            let log = read_bytes(bytes);
+            assert_eq!((log.commits, log.pages.len()), (0, 0));
+            assert!(!log.header_is_damaged && log.damaged_frames.is_empty());
+        }
+    }
+
+    /// A log is written over from its start: behind its last frame are those of the time before.
+    #[test]
+    fn frames_of_an_earlier_start_are_not_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = folder.path().join("x.db");
+        let connection = rusqlite::Connection::open(&database).expect("SQLite opens it");
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE t (a);
+                 INSERT INTO t VALUES (1); INSERT INTO t VALUES (2);",
+            )
+            .expect("a log");
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).expect("folded");
+        connection.execute("INSERT INTO t VALUES (3)", []).expect("a row");
+        let bytes = std::fs::read(crate::paths::log_of(&database)).expect("a log");
+        assert!(frames(&bytes) > 1);
+        let log = read_bytes(&bytes);
+        assert_eq!((log.commits, log.damaged_frames.len()), (1, 0));
+        assert_eq!(log.pages.get(&2), Some(&((HEADER_BYTES + FRAME_HEADER_BYTES) as u64)));
+    }
 }

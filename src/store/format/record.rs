@@ -48,7 +48,7 @@ fn value(kind: u64, content: &[u8]) -> Option<(Cell, &[u8])> {
         7 => Cell::Real(f64::from_be_bytes(value.try_into().ok()?)),
         8 => Cell::Int(0),
         9 => Cell::Int(1),
-        _ if kind % 2 == 0 => Cell::Blob(value.to_vec()),
+        _ if kind.is_multiple_of(2) => Cell::Blob(value.to_vec()),
         _ => Cell::Text(String::from_utf8(value.to_vec()).ok()?),
     };
     Some((cell, rest))

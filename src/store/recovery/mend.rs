@@ -75,8 +75,11 @@ pub(super) fn run(
     mend_attachments(connection, report)?;
     connection.execute(CLEAR_FEED, &[])?;
     connection.execute(NAME_FEED, &[FeedId::generate().as_str().into()])?;
-    let mut transaction = WriteTx::new(connection, Some(last_seq));
-    transaction.changed(Topic::DatabaseRecovered, name, None, None)?;
+    // A feed that begins in the middle has a row in front of its oldest change.
+    let mut transaction = WriteTx::new(connection, Some((last_seq - 1).max(0)));
+    for _ in 0..if last_seq > 0 { 2 } else { 1 } {
+        transaction.changed(Topic::DatabaseRecovered, name, None, None)?;
+    }
     engine::run(connection, "COMMIT")?;
     debug_assert!(changes::last_seq(connection)? > last_seq);
     Ok(())

@@ -23,7 +23,9 @@ pub(crate) fn reconnect(socket: &Path, before: &Value) -> LineClient {
             let mut client = LineClient::of(stream);
             let asked = client.try_send(&request(1, "system.ping", &json!({})));
             let answer = asked.ok().and_then(|()| client.try_receive());
-            if answer.is_some_and(|answer| answer["result"]["instance_id"] != *before) {
+            // One that ends answers with an error.
+            let instance = answer.map(|mut answer| answer["result"]["instance_id"].take());
+            if instance.is_some_and(|instance| instance.is_string() && instance != *before) {
                 return client;
             }
         }
