@@ -11,13 +11,17 @@ use crate::api;
 use crate::api::backup::{BackupParams, RestoreParams, Restoring};
 use crate::error::{Error, Result};
 use crate::store::backup::{self, Backup, Reason, Target};
+use crate::store::new_name::refuse_taken;
 use crate::store::restore::{self, Prepared};
 
 /// Writes a backup on the thread of what takes long.
 pub(super) fn back_up(server: &Arc<Server>, params: BackupParams) -> Result<Work> {
     let target = match params.path {
         None => Target::Folder(server.paths.backups()),
-        Some(path) => Target::File(new_file(path)?),
+        Some(path) => {
+            refuse_taken(Path::new(&path), "a backup")?;
+            Target::File(PathBuf::from(path))
+        }
     };
     let job = server.store.backup_job(target, Reason::Asked);
     Ok(Work::LongRead(Box::new(move |tx| encode(&shown(&job(tx)?)))))
@@ -31,22 +35,6 @@ pub(super) fn shown(backup: &Backup) -> api::backup::Backup {
         created_at: backup.created_at,
         reason: backup.reason.clone(),
     }
-}
-
-/// Refuses a place where no new file can be, in words that the client is told.
-fn new_file(path: String) -> Result<PathBuf> {
-    let path = PathBuf::from(path);
-    let folder = path.parent().filter(|_| path.file_name().is_some());
-    if !folder.is_some_and(Path::is_dir) {
-        return Err(Error::invalid("path", "expected a file in a folder that is there"));
-    }
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::invalid(
-            "path",
-            "something is there already; a backup replaces no file",
-        ));
-    }
-    Ok(path)
 }
 
 /// Prepares a backup for the database's place, and has the daemon begin anew with it.

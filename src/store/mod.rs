@@ -21,10 +21,12 @@ pub mod history;
 mod mark;
 pub mod messages;
 pub mod migrations;
+pub mod new_name;
 pub(crate) mod page;
 mod patch;
 pub mod places;
 mod prefix;
+mod priority;
 pub mod projects;
 mod readers;
 pub mod recovery;
@@ -379,6 +381,19 @@ impl Store {
     pub fn writer_counts(&self) -> WriterCounts {
         self.writer.counts()
     }
+}
+
+/// Deletes a database that is only a copy, and what an engine has put beside it.
+fn delete_with_companions(database: &Path) -> Result<()> {
+    for path in with_companions(database) {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("deleting", &path, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Deletes a database that is only a copy, and what an engine has put beside it, as far as it can.

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::doubts::Doubts;
 use super::engine::Connection;
 use super::engine_slot::EngineSlot;
+use super::priority;
 use super::transaction::ReadTx;
 use crate::error::{Error, Result};
 use crate::model::limits::MAX_QUEUED_READS;
@@ -84,6 +85,9 @@ pub(super) struct Readers {
     doubts: Doubts,
 }
 
+/// By as much as the system lets a thread.
+const ALL_STEPS: i32 = 19;
+
 /// How readers share the processor with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Priority {
@@ -92,19 +96,6 @@ pub(super) enum Priority {
     /// They take what the others leave, where the system lets a thread do so.
     Low,
 }
-
-/// Lets other threads go first. On Linux the priority is a thread's own (setpriority(2)); elsewhere it would
-/// be that of the whole process.
-#[cfg(target_os = "linux")]
-fn yield_to_others() {
-    const LOWEST: i32 = 19;
-    if let Err(error) = rustix::process::setpriority_process(None, LOWEST) {
-        tracing::debug!(%error, "a thread keeps the usual priority");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn yield_to_others() {}
 
 /// A queued read's result.
 #[derive(Debug)]
@@ -144,7 +135,7 @@ impl Readers {
                 .name(format!("{name}-{number}"))
                 .spawn(move || {
                     if priority == Priority::Low {
-                        yield_to_others();
+                        priority::lower(ALL_STEPS);
                     }
                     serve(&engine, connection, &jobs, priority);
                     drop(alive);

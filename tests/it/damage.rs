@@ -57,7 +57,7 @@ fn base() -> Base {
 /// Writes something into every table, in many sizes.
 fn fill(client: &mut LineClient, sessions: std::ops::Range<usize>) {
     for number in sessions {
-        let path = format!("/work/p{number}");
+        let path = format!("/home/me/p{number}");
         let project = client.call("project.open", json!({"path": path}))["project"]["id"].take();
         let session = format!("s{number}");
         client.call(
@@ -67,7 +67,7 @@ fn fill(client: &mut LineClient, sessions: std::ops::Range<usize>) {
         client.call("settings.set", json!({"key": format!("k{number}"), "value": {"n": number}}));
         client.call(
             "file.touch",
-            json!({"project_id": project, "path": format!("/work/p{number}/src/a.rs")}),
+            json!({"project_id": project, "path": format!("/home/me/p{number}/src/a.rs")}),
         );
         let data = data_encoding::BASE64
             .encode(&vec![u8::try_from(number).expect("few"); 500 + 900 * number]);
@@ -91,7 +91,7 @@ fn fill(client: &mut LineClient, sessions: std::ops::Range<usize>) {
                 "edit.record",
                 json!({
                     "id": format!("{session}-e{edit}"), "session_id": session,
-                    "file_path": format!("/work/p{number}/src/a.rs"), "kind": "replace",
+                    "file_path": format!("/home/me/p{number}/src/a.rs"), "kind": "replace",
                     "diff": format!("--- a\n+++ b\n@@ -1 +1 @@\n-{edit}\n+{}\n", edit + 1),
                 }),
             );

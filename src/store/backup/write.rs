@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::list::{UNFINISHED, file_name};
-use super::{Backup, Reason, sync_folder, table_names};
+use super::{Backup, Reason, table_names};
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::{Seq, time};
@@ -14,7 +14,7 @@ use crate::store::changes;
 use crate::store::engine::{self, Connection};
 use crate::store::format::files::Files;
 use crate::store::format::pages::Pages;
-use crate::store::remove_with_companions;
+use crate::store::{new_name, remove_with_companions};
 
 /// Bytes that stay free on a disk to which a backup is written.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
@@ -231,14 +231,5 @@ fn last_change(connection: &mut dyn Connection) -> Result<Option<Seq>> {
 fn publish(unfinished: &Path, path: &Path) -> Result<()> {
     let failed = |error| Error::io("finishing the backup", path, &error);
     std::fs::File::open(unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
-    // A link refuses to replace what somebody put there meanwhile; not every file system has links.
-    match std::fs::hard_link(unfinished, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(failed(error));
-        }
-        Err(_) => std::fs::rename(unfinished, path).map_err(failed)?,
-    }
-    let folder = path.parent().expect("a backup lies in a folder");
-    sync_folder(folder).map_err(failed)
+    new_name::give(unfinished, path).map_err(failed)
 }

@@ -25,13 +25,14 @@ pub(super) use swap::has_page_checksums;
 use super::ReadTx;
 use super::engine::{self, Connection};
 use super::engine_slot::EngineSlot;
+use super::priority;
 use super::readers::Readers;
 use super::writer::Steps;
 use crate::api::system::Compacted;
 use crate::config::EngineKind;
 use crate::error::{Error, Result};
 use crate::model::time;
-use crate::paths::{beside, with_companions};
+use crate::paths::beside;
 
 /// Bytes of the journal that are few enough to be applied while writes wait.
 const SHORT_BYTES: usize = 128 * 1024;
@@ -39,6 +40,10 @@ const SHORT_BYTES: usize = 128 * 1024;
 const MAX_ROUNDS: usize = 64;
 /// How long reads that take long may go on once all is ready.
 const LONG_READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Not all that there are: on a busy machine the rest of the processor would be too little to catch up with
+/// what clients write.
+const PRIORITY_STEPS: i32 = 10;
 
 /// Where `meta` has what the last compaction did.
 const LAST: &str = "last_compaction";
@@ -66,15 +71,7 @@ pub(super) struct Compaction {
 
 /// Removes what a compaction left that did not end.
 pub(super) fn remove_unfinished(database: &Path) -> Result<()> {
-    for path in with_companions(&unfinished_of(database)) {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("removing what a compaction left,", &path, &error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    super::delete_with_companions(&unfinished_of(database))
 }
 
 /// Returns what the last compaction did.
@@ -96,7 +93,7 @@ fn unfinished_of(database: &Path) -> PathBuf {
 impl Compaction {
     /// Compacts, on the thread that calls it.
     pub(super) fn run(&self) -> Result<Compacted> {
-        space::lower_priority();
+        priority::lower(PRIORITY_STEPS);
         remove_unfinished(&self.database)?;
         // The engine panics over a flush that fails. Of the new file that is no reason to end.
         let compacted = catch_unwind(AssertUnwindSafe(|| self.carry_out())).unwrap_or_else(|_| {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::paths::free_bytes;
 use crate::store::ReadTx;
 use crate::store::retention::page_counts;
 
@@ -42,9 +43,9 @@ pub fn space(tx: &mut ReadTx<'_>) -> Result<Space> {
 /// Refuses where the disk has no room for what of the file is in use.
 pub(super) fn check_room(database: &Path, space: Space) -> Result<()> {
     let folder = database.parent().expect("a file lies in a folder");
-    let disk = rustix::fs::statvfs(folder)
-        .map_err(|error| Error::io("asking for the room on the disk of", folder, &error.into()))?;
-    is_enough(space, disk.f_bavail.saturating_mul(disk.f_frsize))
+    let available = free_bytes(folder)
+        .map_err(|error| Error::io("asking for the room on the disk of", folder, &error))?;
+    is_enough(space, available)
 }
 
 fn is_enough(space: Space, available: u64) -> Result<()> {
@@ -57,21 +58,6 @@ fn is_enough(space: Space, available: u64) -> Result<()> {
         "compacting the database needs {needed} bytes beside it, {available} are free"
     )))
 }
-
-/// Has the system let other threads come before this one. Not by all that there is: on a busy machine
-/// the rest would be too little to catch up with what clients write.
-#[cfg(target_os = "linux")]
-pub(super) fn lower_priority() {
-    // On Linux a priority is a thread's own (setpriority(2), C library/kernel differences).
-    const LOW: i32 = 10;
-    if let Err(error) = rustix::process::setpriority_process(None, LOW) {
-        tracing::debug!(%error, "the priority of a thread could not be lowered");
-    }
-}
-
-/// Elsewhere a priority is that of the whole process.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn lower_priority() {}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::store::backup::sync_folder;
+use crate::paths::beside;
+use crate::store::new_name::{self, refuse_taken};
+
+/// What is written, as a client is told.
+const WHAT: &str = "an export";
 
 /// Bytes that are written at one time.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -13,8 +17,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// A file that is being written. Dropped before it was finished, it leaves nothing behind.
 pub(super) struct NewFile {
     path: PathBuf,
-    /// `None` once the file has its name.
-    unfinished: Option<PathBuf>,
+    unfinished: PathBuf,
     writer: BufWriter<File>,
     bytes: u64,
 }
@@ -22,14 +25,12 @@ pub(super) struct NewFile {
 impl NewFile {
     /// Begins a file that only its owner can read.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        refuse_taken(path)?;
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.unfinished", uuid::Uuid::now_v7().simple()));
-        let unfinished = PathBuf::from(name);
+        refuse_taken(path, WHAT)?;
+        let unfinished = beside(path, &format!(".{}.unfinished", uuid::Uuid::now_v7().simple()));
         let file = open(&unfinished).map_err(|error| Error::io("writing", &unfinished, &error))?;
         Ok(Self {
             path: path.to_owned(),
-            unfinished: Some(unfinished),
+            unfinished,
             writer: BufWriter::with_capacity(BUFFER_BYTES, file),
             bytes: 0,
         })
@@ -39,20 +40,12 @@ impl NewFile {
     pub(super) fn finish(mut self) -> Result<u64> {
         let failed = |error| Error::io("writing", &self.path, &error);
         self.writer.flush().and_then(|()| self.writer.get_ref().sync_all()).map_err(failed)?;
-        let unfinished = self.unfinished.as_ref().expect("it has no name yet");
-        // A link refuses to replace what somebody put there meanwhile; not every file system has links.
-        match std::fs::hard_link(unfinished, &self.path) {
-            Ok(()) => {}
+        match new_name::give(&self.unfinished, &self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return refuse_taken(&self.path).and(Err(failed(error)));
+                return refuse_taken(&self.path, WHAT).and(Err(failed(error)));
             }
-            Err(_) => {
-                std::fs::rename(unfinished, &self.path).map_err(failed)?;
-                self.unfinished = None;
-            }
+            given => given.map_err(failed)?,
         }
-        let folder = self.path.parent().expect("a file lies in a folder");
-        sync_folder(folder).map_err(failed)?;
         Ok(self.bytes)
     }
 
@@ -76,25 +69,8 @@ impl Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if let Some(unfinished) = &self.unfinished {
-            let _ = std::fs::remove_file(unfinished);
-        }
+        let _ = std::fs::remove_file(&self.unfinished);
     }
-}
-
-/// Refuses a place where no new file can be, in words that the client is told.
-fn refuse_taken(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|_| path.file_name().is_some());
-    if !folder.is_some_and(Path::is_dir) {
-        return Err(Error::invalid("path", "expected a file in a folder that is there"));
-    }
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::invalid(
-            "path",
-            "something is there already; an export replaces no file",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -23,10 +23,12 @@ pub use report::{Report, RowName, TableReport};
 pub use suspicion::{Suspicion, suspect};
 
 use super::engine;
-use super::{Store, StoreOptions, backup, changes, mark, migrations, restore};
+use super::{
+    Store, StoreOptions, backup, changes, delete_with_companions, mark, migrations, restore,
+};
 use crate::error::{Error, Result};
 use crate::model::{FeedId, Millis, Seq, time};
-use crate::paths::{beside, log_of, with_companions};
+use crate::paths::{beside, log_of};
 use report::write_json;
 
 /// The file that tells how far a recovery is.
@@ -246,14 +248,7 @@ fn make(
     work: &Work,
     report: &mut Report,
 ) -> Result<()> {
-    for old in with_companions(new) {
-        match std::fs::remove_file(&old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("deleting", &old, &error));
-            }
-            _ => {}
-        }
-    }
+    delete_with_companions(new)?;
     let engine = engine::open(options.engine, new)?;
     let mut connection = engine.connect()?;
     let connection = connection.as_mut();

@@ -173,10 +173,13 @@ impl Salvage<'_> {
         self.tables.get(table).is_some_and(|table| table.fits(row))
     }
 
+    /// True where an index names the row, and it was not found yet.
+    fn misses(&self, table: &str, row: &FoundRow) -> bool {
+        self.missing.contains_key(&(table.to_owned(), row.rowid))
+    }
+
     /// Takes the rows of a page that no tree leads to, where they are of a table that misses them.
     fn take_orphans(&mut self, page: u32, rows: Vec<FoundRow>) {
-        let missed =
-            |table: &str, row: &FoundRow| self.missing.contains_key(&(table.to_owned(), row.rowid));
         let is_broken = |name: &str| {
             self.report.tables.get(name).is_some_and(|table| table.may_lack_more)
                 || self.is_unsure.contains(name)
@@ -187,7 +190,7 @@ impl Salvage<'_> {
             .values()
             .filter(|table| is_broken(&table.name) && rows.iter().all(|row| table.fits(row)))
             .map(|table| {
-                let count = rows.iter().filter(|row| missed(&table.name, row)).count();
+                let count = rows.iter().filter(|row| self.misses(&table.name, row)).count();
                 (count, table.name.clone())
             })
             .collect();
@@ -203,7 +206,7 @@ impl Salvage<'_> {
             return;
         }
         for row in rows {
-            if all || missed_by(&self.missing, &name, &row) {
+            if all || self.misses(&name, &row) {
                 self.insert(&name, &row);
             }
         }
@@ -265,7 +268,3 @@ impl Salvage<'_> {
 
 /// The one table without an index.
 const CHANGES: &str = "changes";
-
-fn missed_by(missing: &BTreeMap<(String, i64), RowName>, table: &str, row: &FoundRow) -> bool {
-    missing.contains_key(&(table.to_owned(), row.rowid))
-}

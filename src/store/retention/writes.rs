@@ -57,11 +57,10 @@ pub fn move_batch(
     now: Millis,
     candidates: &[Candidate],
 ) -> Result<Batch> {
-    each(tx, policy, candidates, |tx, candidate| {
-        let Some(state) = state(tx, candidate)? else { return Ok(false) };
+    each(tx, policy, candidates, |tx, candidate, state| {
         let goes = state.shelf.is_outside_trash()
-            && is_unchanged(policy, now, candidate, &state)
-            && is_still_over(tx, policy, now, candidate, &state)?;
+            && is_unchanged(policy, now, candidate, state)
+            && is_still_over(tx, policy, now, candidate, state)?;
         if goes {
             trash::move_to(tx, &candidate.id, Some(now), Shelf::Trash)?;
             tell(tx, Topic::SessionDeleted, candidate)?;
@@ -78,11 +77,10 @@ pub fn purge_batch(
     now: Millis,
     candidates: &[Candidate],
 ) -> Result<Batch> {
-    each(tx, policy, candidates, |tx, candidate| {
-        let Some(state) = state(tx, candidate)? else { return Ok(false) };
+    each(tx, policy, candidates, |tx, candidate, state| {
         let goes = state.shelf == Shelf::Trash
             && state.deleted_at == candidate.deleted_at
-            && is_unchanged(policy, now, candidate, &state);
+            && is_unchanged(policy, now, candidate, state);
         if goes {
             trash::move_to(tx, &candidate.id, candidate.deleted_at, Shelf::Purging)?;
             edits::retire(tx, &candidate.id)?;
@@ -98,14 +96,18 @@ fn each(
     tx: &mut WriteTx<'_>,
     policy: &Policy,
     candidates: &[Candidate],
-    mut go: impl FnMut(&mut WriteTx<'_>, &Candidate) -> Result<bool>,
+    mut go: impl FnMut(&mut WriteTx<'_>, &Candidate, &State) -> Result<bool>,
 ) -> Result<Batch> {
     let mut batch = Batch::default();
     if super::policy(tx)?.as_ref() != Some(policy) {
         return Ok(Batch { is_overtaken: true, ..batch });
     }
     for candidate in candidates {
-        if go(tx, candidate)? {
+        let goes = match state(tx, candidate)? {
+            Some(state) => go(tx, candidate, &state)?,
+            None => false,
+        };
+        if goes {
             batch.gone += 1;
             batch.bytes += candidate.bytes;
         } else {
