@@ -1,6 +1,7 @@
 //! One configuration, gathered by the command line and validated once.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::model::Millis;
 use crate::paths::Paths;
@@ -80,6 +81,8 @@ pub struct Config {
     pub search: bool,
     /// Which backups are made by themselves; `None` makes none.
     pub backups: Option<BackupPolicy>,
+    /// How long after the start a check of the database waits that is due.
+    pub check_after: Duration,
 }
 
 impl Config {
@@ -92,6 +95,7 @@ impl Config {
             feed: Some(FeedPolicy::default()),
             search: true,
             backups: Some(BackupPolicy::default()),
+            check_after: Duration::from_secs(10),
         }
     }
 }

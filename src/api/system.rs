@@ -368,7 +368,8 @@ method! {
 method! {
     /// Has the engine check the whole database file. Takes seconds on a large one; others are served meanwhile.
     ///
-    /// One check runs at a time; the next waits for it.
+    /// One check runs at a time; the next waits for it. A database that is found damaged is recovered soon
+    /// after the reply: the daemon begins anew, connections end, and the status says what was recovered.
     Check = "system.check", Read, NoParams => CheckReport,
     errors: [],
     example: r#"{}"# => r#"{"ok": true, "problems": []}"#,

@@ -1,5 +1,7 @@
 //! `aetherd serve`.
 
+use std::time::Duration;
+
 use super::Failure;
 use crate::config::{BackupPolicy, Config, EngineKind, FeedPolicy};
 use crate::daemon;
@@ -23,6 +25,9 @@ pub(super) struct ServeArgs {
     /// Backups that are kept of those made by themselves, for each reason; 0 makes no daily ones
     #[arg(long, value_name = "N", default_value_t = BackupPolicy::default().kept)]
     backups_kept: usize,
+    /// Seconds after the start at which a check of the database begins that is due
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    check_after: u32,
 }
 
 pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
@@ -37,6 +42,7 @@ pub(super) async fn run(paths: Paths, args: &ServeArgs) -> Result<(), Failure> {
         feed: Some(feed),
         backups: (args.backups_kept > 0)
             .then(|| BackupPolicy { kept: args.backups_kept, ..BackupPolicy::default() }),
+        check_after: Duration::from_secs(args.check_after.into()),
         ..Config::new(paths)
     };
     daemon::serve(&config).await.map_err(Failure::Own)

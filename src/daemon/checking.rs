@@ -17,9 +17,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 const PATIENCE: Millis = 60 * 1000;
 
 /// Returns once a check has found the database damaged, and has left a note for the next start.
-pub(super) async fn keep(store: &Store) {
+///
+/// The first check waits for a while, unless something fails meanwhile: who starts the IDE has the disk for
+/// itself, and a check keeps the log from starting over, and a stop from folding it into the file.
+pub(super) async fn keep(store: &Store, after: Duration) {
     let mut doubts = store.doubts();
-    let mut is_due = !store.was_closed();
+    let is_doubted = tokio::time::timeout(after, doubts.changed()).await.is_ok();
+    let mut is_due = is_doubted || !store.was_closed();
     loop {
         is_due |= time::now() - last_check(store.database()) >= INTERVAL;
         if is_due && is_damaged(store).await {

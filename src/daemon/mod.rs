@@ -12,6 +12,7 @@ mod watching_disk;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use lock::{HomeLock, LockInfo};
 pub use signals::ask_to_stop;
@@ -31,6 +32,7 @@ pub struct Daemon {
     server: Arc<Server>,
     feed: Option<FeedPolicy>,
     backups: Option<BackupPolicy>,
+    check_after: Duration,
     listener: Listener,
     lock: HomeLock,
 }
@@ -88,7 +90,14 @@ async fn start_locked(config: &Config, lock: HomeLock, methods: Methods) -> Resu
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    Ok(Daemon { server, feed: config.feed, backups: config.backups, listener, lock })
+    Ok(Daemon {
+        server,
+        feed: config.feed,
+        backups: config.backups,
+        check_after: config.check_after,
+        listener,
+        lock,
+    })
 }
 
 /// Binds the socket and writes who listens there into the lock: both, or neither.
@@ -115,7 +124,7 @@ impl Daemon {
     /// Then: accept no more, finish what is in flight, commit the search index, drain the writer,
     /// checkpoint, close, remove our own socket, unlock.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended> {
-        let Self { server, feed, backups, listener, lock } = self;
+        let Self { server, feed, backups, check_after, listener, lock } = self;
         let serving = server::run(Arc::clone(&server), &listener);
         let mut serving = std::pin::pin!(serving);
         let mut stop = std::pin::pin!(stop);
@@ -127,7 +136,7 @@ impl Daemon {
         let mut backing_up = std::pin::pin!(backing_up);
         let watching = watching_disk::keep(&server.paths.home);
         let mut watching = std::pin::pin!(watching);
-        let checking = checking::keep(&server.store);
+        let checking = checking::keep(&server.store, check_after);
         let mut checking = std::pin::pin!(checking);
         let mut is_damaged = false;
         let upkeep = upkeep::keep(&server);

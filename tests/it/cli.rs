@@ -360,44 +360,6 @@ fn a_call_is_indented_on_a_terminal() {
     assert_eq!(plain.lines().count(), 1, "{plain}");
 }
 
-/// What the check cannot read is what it has found.
-#[test]
-fn a_check_of_a_damaged_file_says_what_it_found() {
-    const PAGE: usize = 4096;
-    for engine in ["turso", "sqlite"] {
-        let home = Home::new();
-        let mut daemon = home.start_with(&["--engine", engine]);
-        let mut client = daemon.client();
-        client.call("session.start", json!({"id": "s", "kind": "chat"}));
-        for _ in 0..200 {
-            client.call(
-                "message.append",
-                json!({"session_id": "s", "role": "user", "content": "c".repeat(3000)}),
-            );
-        }
-        client.call("system.shutdown", json!({}));
-        assert_eq!(daemon.wait().code(), Some(0));
-
-        let path = home.path().join("ide.db");
-        let mut bytes = std::fs::read(&path).expect("a file");
-        let pages = bytes.len() / PAGE;
-        let mut random = fastrand::Rng::with_seed(7);
-        let middle = pages / 3 * PAGE..pages * 2 / 3 * PAGE;
-        bytes[middle].iter_mut().for_each(|byte| *byte = random.u8(..));
-        std::fs::write(&path, bytes).expect("damaged");
-
-        let daemon = home.start_with(&["--engine", engine]);
-        let mut client = daemon.client();
-        for _ in 0..2 {
-            let report = client.call("system.check", json!({}));
-            assert_eq!(report["ok"], false, "{engine}: {report}");
-            assert!(!report["problems"].as_array().expect("a list").is_empty(), "{report}");
-        }
-        // It lives on.
-        assert!(client.call("system.status", json!({})).is_object());
-    }
-}
-
 #[test]
 fn the_sqlite_engine_serves_too() {
     let home = Home::new();

@@ -316,7 +316,7 @@ fn start_checked(home: &Home) -> Daemon {
     let checked = home.path().join("ide.db-checked");
     let _ = std::fs::remove_file(&checked);
     let started = Instant::now();
-    let mut daemon = home.start_with(&["--no-search"]);
+    let mut daemon = home.start_with(&["--no-search", "--check-after", "0"]);
     while !checked.exists() {
         assert!(daemon.is_running(), "{}", home.log());
         assert!(started.elapsed() < DEADLINE, "not checked: {}", home.log());
