@@ -54,8 +54,7 @@ pub(super) fn copy(
 ) -> Result<Vec<Table>> {
     // The order of the tables is not that of their references, and the rows were checked once.
     engine::run(target, "PRAGMA foreign_keys = OFF")?;
-    // The file is flushed as a whole before it is anything.
-    engine::run(target, "PRAGMA synchronous = OFF")?;
+    engine::run(target, engine::COMMIT_WITHOUT_FLUSH)?;
     let items = schema(source)?;
     let mut tables = Vec::new();
     for item in items.iter().filter(|item| item.is_table()) {
@@ -301,6 +300,29 @@ mod tests {
                 }
             }
         });
+    }
+
+    /// A log that grows as long as the file is moved into it again and again.
+    #[test]
+    fn the_log_of_a_copy_stays_short() {
+        const ROWS: i64 = 3000;
+        for kind in [EngineKind::Turso, EngineKind::Sqlite] {
+            let (_folder, mut source) = new_file(kind);
+            let (copies, mut target) = new_file(kind);
+            engine::run(source.as_mut(), "CREATE TABLE t (a)").expect("a table");
+            engine::run(source.as_mut(), "BEGIN").expect("begins");
+            for row in 0..ROWS {
+                let text = format!("{row:08}").repeat(1000);
+                let values = [Value::from(&text)];
+                source.execute("INSERT INTO t VALUES (?1)", &values).expect("inserts");
+            }
+            engine::run(source.as_mut(), "COMMIT").expect("commits");
+            copy(source.as_mut(), target.as_mut(), &|| Ok(())).expect("copies");
+            let path = copies.path().join("copy.db");
+            let [file, log] = [path.clone(), crate::paths::log_of(&path)]
+                .map(|path| path.metadata().expect("a file").len());
+            assert!(file > 20_000_000 && log < 8_000_000, "{kind:?}: {file}, {log}");
+        }
     }
 
     #[test]

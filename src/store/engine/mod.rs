@@ -199,6 +199,12 @@ pub trait Connection: Send {
     fn is_autocommit(&self) -> Result<bool>;
 }
 
+/// Has a commit not wait for the disk: a file that is made anew is flushed before it is anything.
+///
+/// Not `OFF`: with that, Turso moves the log into the file and takes no note of it, so that the log grows
+/// as long as the file, and each checkpoint moves all of it again.
+pub(super) const COMMIT_WITHOUT_FLUSH: &str = "PRAGMA synchronous = NORMAL";
+
 /// Opens a database file, creating it where there is none.
 pub fn open(kind: EngineKind, path: &Path) -> Result<Arc<dyn Engine>> {
     match kind {

@@ -253,7 +253,7 @@ fn make(
     let mut connection = engine.connect()?;
     let connection = connection.as_mut();
     engine::run(connection, "PRAGMA foreign_keys = OFF")?;
-    engine::run(connection, "PRAGMA synchronous = OFF")?;
+    engine::run(connection, engine::COMMIT_WITHOUT_FLUSH)?;
     if let Some(damaged) = damaged {
         salvage::run(damaged, connection, report)?;
     }
