@@ -11,12 +11,10 @@ use crate::support::old_answers::expect_answers;
 use crate::support::old_schemas::{
     Contents, copy_with_log, differences, fixture, texts, with_copy,
 };
-use crate::support::{Home, LineClient};
+use crate::support::{Home, LineClient, wait_for};
 
 /// Kills of each database, of which there are four.
 const KILLS: u32 = 6;
-/// Far above what a start takes.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// Rows of each table that is made larger: a migration takes tens of milliseconds, more in a debug build.
 const MORE_ROWS: u64 = 500;
 
@@ -160,17 +158,6 @@ fn measure(old: &Old) -> (Duration, Duration) {
 
 fn wait_for_backup(home: &Home, child: &mut Child) {
     wait_for(home, child, || !backups(home).is_empty());
-}
-
-/// Polls, since nobody tells of either.
-fn wait_for(home: &Home, child: &mut Child, mut is_there: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_there() {
-        let ended = child.try_wait().expect("the child can be asked");
-        assert_eq!(ended, None, "the daemon ended: {}", home.log());
-        assert!(started.elapsed() < DEADLINE, "it takes too long: {}", home.log());
-        std::thread::sleep(Duration::from_micros(200));
-    }
 }
 
 /// Returns the backups that have their name, the oldest first.

@@ -209,7 +209,7 @@ fn verify(
     // The log may have had transactions behind the one that keeps it, also such as tell of no change.
     let tables = if is_alone { table_names(source)? } else { Vec::new() };
     for table in tables {
-        let count = format!("SELECT COUNT(*) FROM \"{}\"", table.replace('"', "\"\""));
+        let count = format!("SELECT COUNT(*) FROM {}", engine::quoted(&table));
         let (here, there) =
             (engine::scalar(source, &count)?, engine::scalar(copy_connection.as_mut(), &count)?);
         if here != there {

@@ -129,7 +129,7 @@ fn copy_rows(
 ) -> Result<Contents> {
     let columns = column_count(source, name)?;
     let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
-    let insert = format!("INSERT INTO {} VALUES ({})", quoted(name), places.join(", "));
+    let insert = format!("INSERT INTO {} VALUES ({})", engine::quoted(name), places.join(", "));
     let mut summing = Summing::default();
     let mut bytes = 0;
     engine::run(target, "BEGIN")?;
@@ -169,12 +169,12 @@ fn contents(
 /// Reads a table in the order of its rows, not of an index that has all its columns.
 fn select(name: &str, has_rowid: bool) -> String {
     let order = if has_rowid { " ORDER BY rowid" } else { "" };
-    format!("SELECT * FROM {}{order}", quoted(name))
+    format!("SELECT * FROM {}{order}", engine::quoted(name))
 }
 
 fn column_count(connection: &mut dyn Connection, table: &str) -> Result<usize> {
     let mut columns = 0;
-    connection.run(&format!("PRAGMA table_info({})", quoted(table)), &mut |_| {
+    connection.run(&format!("PRAGMA table_info({})", engine::quoted(table)), &mut |_| {
         columns += 1;
         Ok(ControlFlow::Continue(()))
     })?;
@@ -183,10 +183,6 @@ fn column_count(connection: &mut dyn Connection, table: &str) -> Result<usize> {
 
 fn cells(row: &mut Row, columns: usize) -> Result<Vec<Cell>> {
     (0..columns).map(|_| row.cell()).collect()
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Counts and hashes rows. The hash is to tell a row that is missing, changed or out of its place; it

@@ -13,7 +13,7 @@ use crate::api::dump::{DigestReport, TableDigest};
 use crate::error::Result;
 use crate::model::hex;
 use crate::store::ReadTx;
-use crate::store::engine::Cell;
+use crate::store::engine::{self, Cell};
 use crate::store::migrations::{self, recognise};
 
 /// What is stored of a session, table by table: not counted where the session is being purged.
@@ -48,16 +48,16 @@ pub fn digest(tx: &mut ReadTx<'_>) -> Result<DigestReport> {
 }
 
 fn of_table(tx: &mut ReadTx<'_>, name: &str, purging: &BTreeSet<String>) -> Result<(u64, Sum)> {
-    let quoted = name.replace('"', "\"\"");
+    let quoted = engine::quoted(name);
     let mut columns = Vec::new();
-    tx.each_made(&format!("PRAGMA table_info(\"{quoted}\")"), |row| {
+    tx.each_made(&format!("PRAGMA table_info({quoted})"), |row| {
         row.cell()?;
         columns.push(row.text()?);
         Ok(ControlFlow::Continue(()))
     })?;
     let hasher = RowHasher::new(name, &columns);
     let (mut rows, mut sum) = (0, Sum::default());
-    let all = if name == "meta" { META.to_owned() } else { format!("SELECT * FROM \"{quoted}\"") };
+    let all = if name == "meta" { META.to_owned() } else { format!("SELECT * FROM {quoted}") };
     tx.each_made(&all, |row| {
         sum.add(&hasher.hash(&table::cells(row, columns.len())?));
         rows += 1;

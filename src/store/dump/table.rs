@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use crate::error::{Error, Result};
 use crate::store::ReadTx;
-use crate::store::engine::{Cell, Row};
+use crate::store::engine::{self, Cell, Row};
 
 /// The keys of `meta` that are of one database alone: its feed's name, and what was done to its file.
 pub(super) const OWN_KEYS: [&str; 3] = ["feed_id", "last_compaction", "retention_last_run"];
@@ -219,8 +219,7 @@ fn describe(tx: &mut ReadTx<'_>, name: &str) -> Result<Table> {
     if columns.is_empty() {
         return Err(Error::Damaged(format!("the table {name} has no columns")));
     }
-    let names: Vec<String> =
-        columns.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
+    let names: Vec<String> = columns.iter().map(|column| engine::quoted(&column.name)).collect();
     let places: Vec<String> = (1..=names.len()).map(|place| format!("?{place}")).collect();
     let insert =
         kept(format!("INSERT INTO {name} ({}) VALUES ({})", names.join(", "), places.join(", ")));

@@ -219,6 +219,12 @@ pub fn open(kind: EngineKind, path: &Path) -> Result<Arc<dyn Engine>> {
     }
 }
 
+/// Quotes a name for SQL. Where a column may be missing, its table stands before it: a quoted name alone
+/// that names nothing is a text.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Runs a statement for its effect.
 pub fn run(connection: &mut dyn Connection, sql: &str) -> Result<()> {
     connection.run(sql, &mut |_| Ok(ControlFlow::Continue(())))

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::catch;
 use super::report::{Report, RowName};
-use super::table::{Table, quoted};
+use super::table::Table;
 use crate::error::{Error, Result};
 use crate::model::{Seq, Topic};
 use crate::store::backup::{self, table_names};
-use crate::store::engine::{self, Cell, Connection};
+use crate::store::engine::{self, Cell, Connection, quoted};
 use crate::store::{StoreOptions, changes, migrations, remove_with_companions};
 
 /// The feed is of one file alone.
@@ -24,11 +24,13 @@ pub(super) fn run(
 ) -> Result<()> {
     let copy = options.database.with_extension("db.backup-copy");
     for backup in backup::list(&options.backups) {
-        let filled = catch(|| fill(connection, options, &backup.path, &copy, report));
+        // What a backup that fails midway has filled is rolled back, and was never told.
+        let mut told = report.clone();
+        let filled = catch(|| fill(connection, options, &backup.path, &copy, &mut told));
         remove_with_companions(&copy);
         match filled {
             Ok(()) => {
-                report.backup = Some(backup.path);
+                *report = Report { backup: Some(backup.path), ..told };
                 return Ok(());
             }
             Err(error @ Error::DiskFull(_)) => return Err(error),
@@ -67,8 +69,10 @@ fn fill(
             continue;
         }
         let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
-        let quoted_names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
-        let select = format!("SELECT {} FROM {}", quoted_names.join(", "), quoted(&name));
+        let of_table = quoted(&name);
+        let columns: Vec<String> =
+            names.iter().map(|column| format!("{of_table}.{}", quoted(column))).collect();
+        let select = format!("SELECT {} FROM {of_table}", columns.join(", "));
         let told = report.table(&name);
         let suspects: HashSet<String> = told.suspect.iter().map(key_of).collect();
         let (mut added, mut replaced) = (HashSet::new(), HashSet::new());

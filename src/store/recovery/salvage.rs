@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::catalog::{Catalog, Entry, describe};
 use super::report::{Report, RowName};
-use super::table::{Table, index_columns, quoted, shown};
+use super::table::{Table, index_columns, shown};
 use crate::error::{Error, Result};
 use crate::store::backup::table_names;
 use crate::store::engine::{self, Cell, Connection};
@@ -108,7 +108,7 @@ fn make_tables(connection: &mut dyn Connection, catalog: &Catalog, version: i64)
     if version > 0 {
         // A new database has rows of its own, such as the feed's name.
         for table in table_names(connection)? {
-            engine::run(connection, &format!("DELETE FROM {}", quoted(&table)))?;
+            engine::run(connection, &format!("DELETE FROM {}", engine::quoted(&table)))?;
         }
     }
     let made: HashSet<String> = table_names(connection)?.into_iter().collect();

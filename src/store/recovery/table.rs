@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::report::RowName;
 use crate::error::Result;
 use crate::model::{JsonObject, Role};
-use crate::store::engine::{Cell, Connection, Value};
+use crate::store::engine::{self, Cell, Connection, Value};
 use crate::store::format::tree::FoundRow;
 use crate::store::hidden::Hidden;
 
@@ -35,7 +35,7 @@ impl Table {
     /// Describes a table.
     pub(super) fn describe(connection: &mut dyn Connection, name: &str) -> Result<Self> {
         let mut columns = Vec::new();
-        connection.run(&format!("PRAGMA table_info({})", quoted(name)), &mut |row| {
+        connection.run(&format!("PRAGMA table_info({})", engine::quoted(name)), &mut |row| {
             row.cell()?;
             let name = row.text()?;
             let kind = row.text()?.to_uppercase();
@@ -112,11 +112,11 @@ impl Table {
     fn insert_of(&mut self, count: usize) -> &'static str {
         self.inserts.entry(count).or_insert_with(|| {
             let names: Vec<String> =
-                self.columns[..count].iter().map(|column| quoted(&column.name)).collect();
+                self.columns[..count].iter().map(|column| engine::quoted(&column.name)).collect();
             let places: Vec<String> = (1..=count).map(|at| format!("?{at}")).collect();
             let sql = format!(
                 "INSERT OR IGNORE INTO {} ({}) VALUES ({})",
-                quoted(&self.name),
+                engine::quoted(&self.name),
                 names.join(", "),
                 places.join(", ")
             );
@@ -146,9 +146,15 @@ impl Table {
             let wanted: Vec<String> = keys
                 .iter()
                 .enumerate()
-                .map(|(place, at)| format!("{} = ?{}", quoted(&self.columns[*at].name), place + 1))
+                .map(|(place, at)| {
+                    format!("{} = ?{}", engine::quoted(&self.columns[*at].name), place + 1)
+                })
                 .collect();
-            let sql = format!("DELETE FROM {} WHERE {}", quoted(&self.name), wanted.join(" AND "));
+            let sql = format!(
+                "DELETE FROM {} WHERE {}",
+                engine::quoted(&self.name),
+                wanted.join(" AND ")
+            );
             Box::leak(sql.into_boxed_str())
         });
         let params: Vec<Value<'_>> = keys
@@ -204,7 +210,7 @@ fn has_form(table: &str, column: &str, text: &str) -> bool {
 /// Returns the columns of an index, in order; none where the database does not have it.
 pub(super) fn index_columns(connection: &mut dyn Connection, index: &str) -> Result<Vec<String>> {
     let mut columns = BTreeMap::new();
-    connection.run(&format!("PRAGMA index_info({})", quoted(index)), &mut |row| {
+    connection.run(&format!("PRAGMA index_info({})", engine::quoted(index)), &mut |row| {
         let place = row.int()?;
         row.cell()?;
         columns.insert(place, row.optional_text()?.unwrap_or_default());
@@ -232,9 +238,4 @@ fn value(cell: &Cell) -> Value<'_> {
         Cell::Text(text) => Value::Text(text),
         Cell::Blob(bytes) => Value::Blob(bytes),
     }
-}
-
-/// Quotes a name for SQL.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

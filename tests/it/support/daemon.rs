@@ -87,6 +87,17 @@ impl Home {
     }
 }
 
+/// Waits for what a starting process does and nobody tells of.
+pub(crate) fn wait_for(home: &Home, child: &mut Child, mut is_there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_there() {
+        let ended = child.try_wait().expect("the child can be asked");
+        assert_eq!(ended, None, "the daemon ended: {}", home.log());
+        assert!(started.elapsed() < DEADLINE, "it takes too long: {}", home.log());
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
 /// A running daemon; killed when dropped.
 pub(crate) struct Daemon {
     child: Child,

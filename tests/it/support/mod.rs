@@ -21,7 +21,7 @@ pub(crate) use flush_shim::FlushShim;
 
 pub(crate) use files::edit_database;
 
-pub(crate) use daemon::{Daemon, Home, runtime};
+pub(crate) use daemon::{Daemon, Home, runtime, wait_for};
 pub(crate) use wire::{LineClient, connect, error_kind, post, read_message, reconnect, request};
 
 use aetherd::config::EngineKind;
