@@ -101,6 +101,8 @@ fn valid_bytes(log: &Path) -> u64 {
 /// Copies a home, all but its socket, and has it on the disk, so that the start does not wait for that.
 fn copy_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("the bench's folder is writable");
+    let metadata = std::fs::metadata(from).expect("the home is there");
+    std::fs::set_permissions(to, metadata.permissions()).expect("the folder is ours");
     for entry in std::fs::read_dir(from).expect("the home is there") {
         let entry = entry.expect("the home is there");
         let (kind, target) = (entry.file_type().expect("has a type"), to.join(entry.file_name()));
