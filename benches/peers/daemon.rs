@@ -148,7 +148,10 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // What it holds is thrown away with its home.
+            // What it holds is thrown away with its home, its log too, which may say why.
+            if std::thread::panicking() {
+                eprintln!("the daemon's log: {}", self.log());
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
