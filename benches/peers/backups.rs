@@ -11,6 +11,7 @@ use crate::load::Load;
 use crate::measure::{Figure, in_turns, median};
 use crate::options::Options;
 use crate::report::{Row, Target};
+use crate::retention;
 use crate::search::wait_until_indexed;
 
 /// The rows of this file.
@@ -42,6 +43,10 @@ pub(crate) fn run(options: &Options, large: &LargeHome, rows: &mut Vec<Row>) {
         },
         || Figure::microseconds(load.borrow_mut().append(count.get())),
     );
+    if options.wants(&retention::NAMES) {
+        // That is measured on the corpus alone.
+        load.into_inner().erase(&mut daemon.connect());
+    }
     daemon.stop();
     rows.push(Row {
         name: NAMES[0],

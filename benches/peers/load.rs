@@ -13,6 +13,9 @@ use crate::daemon::Daemon;
 /// Appends that differ; behind the last comes the first again.
 const REQUESTS: usize = 1000;
 
+/// Time in which something more is erased, where something is left of it.
+const ERASING: Duration = Duration::from_secs(2);
+
 /// The client, and the session to which it appends.
 pub(crate) struct Load {
     client: Client,
@@ -28,11 +31,6 @@ impl Load {
         client.ask("session.start", &json!({"id": session, "kind": corpus::KIND}));
         let requests = appends::requests(&session, REQUESTS);
         Self { client, session, requests }
-    }
-
-    /// The session's id.
-    pub(crate) fn session(&self) -> &str {
-        &self.session
     }
 
     /// Appends so many messages, and returns how long each took.
@@ -53,6 +51,23 @@ impl Load {
             }
             (working.join().expect("the work is done"), times)
         })
+    }
+
+    /// Purges what was appended, and compacts the file.
+    pub(crate) fn erase(self, client: &mut Client) {
+        client.ask("session.delete", &json!({"id": self.session, "purge": true}));
+        let mut free = 0;
+        loop {
+            // All of it is erased where nothing more becomes free.
+            std::thread::sleep(ERASING);
+            let status = client.ask("system.status", &json!({}));
+            let now_free = status["free_bytes"].as_u64().expect("a number");
+            if now_free == free {
+                break;
+            }
+            free = now_free;
+        }
+        client.ask("system.compact", &json!({}));
     }
 
     fn append_one(&mut self, at: usize) -> Duration {

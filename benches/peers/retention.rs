@@ -18,8 +18,6 @@ pub(crate) const NAMES: [&str; 2] = ["retention_load", "retention_file"];
 
 /// Time between two looks at the status.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Time in which something more is erased, where something is left of it.
-const ERASING: Duration = Duration::from_secs(2);
 /// Time after which what was not compacted will not be.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
@@ -70,13 +68,13 @@ pub(crate) fn run(options: &Options, large: &LargeHome, rows: &mut Vec<Row>) {
         });
     }
     if options.wants(&NAMES[1..]) {
-        let after = bytes_without(&mut client, &load, large);
+        load.erase(&mut client);
         rows.push(Row {
             name: NAMES[1],
             what: "the database's file, compacted without the appends and what they stored (peer: before)"
                 .to_owned(),
             unit: "MiB",
-            ours: mebibytes(after),
+            ours: mebibytes(large.bytes()),
             peer: Some(mebibytes(before)),
             target: Target::TimesThePeer(0.6),
         });
@@ -117,24 +115,6 @@ fn remove(daemon: &Daemon, client: &mut Client, large: &LargeHome) -> Removed {
         std::thread::sleep(PAUSE);
     };
     Removed { moving, purging, compacting: started.elapsed(), compacted }
-}
-
-/// Returns the bytes of the file once it is rid of what the load appended to it.
-fn bytes_without(client: &mut Client, load: &Load, large: &LargeHome) -> u64 {
-    client.ask("session.delete", &json!({"id": load.session(), "purge": true}));
-    let mut free = 0;
-    loop {
-        // All of it is erased where nothing more becomes free.
-        std::thread::sleep(ERASING);
-        let status = client.ask("system.status", &json!({}));
-        let now_free = status["free_bytes"].as_u64().expect("a number");
-        if now_free == free {
-            break;
-        }
-        free = now_free;
-    }
-    client.ask("system.compact", &json!({}));
-    large.bytes()
 }
 
 fn mebibytes(bytes: u64) -> Figure {
