@@ -55,6 +55,18 @@ impl Client {
         &self.reply
     }
 
+    /// Calls a method and returns its result.
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
+        let reply = self.call(&Request::new(1, method, params));
+        let mut reply: Value = serde_json::from_slice(reply).expect("a reply is JSON");
+        reply["result"].take()
+    }
+
+    /// Sends requests whose replies nobody takes.
+    pub(crate) fn leave(&mut self, requests: &[Request]) {
+        requests.iter().for_each(|request| self.send(&request.line));
+    }
+
     /// Sends requests of rising ids, so many in flight at one time, and waits for all replies.
     pub(crate) fn pipeline(&mut self, requests: &[Request], in_flight: usize) {
         let (Some(first), Some(last)) = (requests.first(), requests.last()) else { return };

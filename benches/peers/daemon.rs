@@ -14,6 +14,8 @@ use crate::client::{Client, Request};
 
 /// Time after which a daemon that does not answer never will.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The file of a home to which its daemon logs.
+const LOG: &str = "bench.log";
 /// Time between two attempts to connect.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -56,6 +58,15 @@ impl Daemon {
         Self::start_command(home, command)
     }
 
+    /// Starts one that neither makes its daily backup nor checks its database meanwhile: what is measured
+    /// beside its work is that work alone.
+    pub(crate) fn start_undisturbed(home: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
+        command.arg("serve").arg("--home").arg(home);
+        command.args(["--backups-kept", "0", "--check-after", "1000000"]);
+        Self::start_command(home, command)
+    }
+
     /// Starts one that writes no change feed and has no search index, which this very program is then.
     pub(crate) fn start_without_feed(home: &Path) -> Self {
         let own = std::env::current_exe().expect("a program knows its path");
@@ -66,7 +77,7 @@ impl Daemon {
 
     fn start_command(home: &Path, mut command: Command) -> Self {
         std::fs::create_dir_all(home).expect("the bench's folder is writable");
-        let log = File::create(home.join("bench.log")).expect("the bench's folder is writable");
+        let log = File::create(home.join(LOG)).expect("the bench's folder is writable");
         let ping = Request::new(1, "system.ping", &json!({}));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
@@ -84,8 +95,7 @@ impl Daemon {
             }
             let ended = self.child.try_wait().expect("the daemon is our child");
             if ended.is_some() || started.elapsed() > PATIENCE {
-                let log = std::fs::read_to_string(self.home.join("bench.log")).unwrap_or_default();
-                panic!("the daemon does not answer ({ended:?}): {log}");
+                panic!("the daemon does not answer ({ended:?}): {}", self.log());
             }
             std::thread::sleep(PAUSE);
         }
@@ -122,12 +132,26 @@ impl Daemon {
         let status = self.child.wait().expect("the daemon is our child");
         assert!(status.success(), "the daemon ended with {status}");
     }
+
+    /// Ends the daemon as a crash does: it closes nothing.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the daemon runs");
+        self.child.wait().expect("the daemon is our child");
+    }
+
+    /// Returns what it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.home.join(LOG)).unwrap_or_default()
+    }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // What it holds is thrown away with its home.
+            // What it holds is thrown away with its home, its log too, which may say why.
+            if std::thread::panicking() {
+                eprintln!("the daemon's log: {}", self.log());
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

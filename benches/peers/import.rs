@@ -1,21 +1,19 @@
 //! The import of what the IDE keeps in files, by `aetherd import` alone and beside a daemon.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::command;
 use crate::corpus;
-use crate::daemon::{Daemon, PEAK, memory_mib};
+use crate::daemon::Daemon;
 use crate::measure::{self, Figure};
 use crate::options::Options;
 use crate::report::{Row, Target};
 
 /// Bytes of a file, which is as the IDE writes it: indented.
 const FILE_BYTES: usize = 200_000;
-/// Time between two looks at the importer's memory.
-const PAUSE: Duration = Duration::from_millis(2);
 
 /// The rows of this file.
 pub(crate) const NAMES: [&str; 3] = ["import_alone", "import_served", "import_memory"];
@@ -69,21 +67,8 @@ fn throw_away(home: &Path) {
 
 /// Imports, and returns how long it took and the most memory it had, in MiB.
 fn import(home: &Path, source: &Path) -> (Duration, f64) {
-    std::fs::create_dir_all(home).expect("the bench's folder is writable");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aetherd"));
-    command.arg("--home").arg(home).args(["--json", "import"]).arg(source);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    let started = Instant::now();
-    let mut child = command.spawn().expect("the binary is built");
-    let mut peak: f64 = 0.0;
-    loop {
-        peak = peak.max(memory_mib(&child, PEAK).unwrap_or_default());
-        if let Some(status) = child.try_wait().expect("it is our child") {
-            assert!(status.success(), "the import ended with {status}");
-            return (started.elapsed(), peak);
-        }
-        std::thread::sleep(PAUSE);
-    }
+    let done = command::run(home, &["import".as_ref(), source.as_ref()]);
+    (done.time, done.peak)
 }
 
 /// Writes the same session files each time, and returns their bytes.

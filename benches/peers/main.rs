@@ -6,14 +6,20 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints what it measures")]
 
 mod appends;
+mod backups;
 mod client;
+mod command;
 mod corpus;
 mod daemon;
 mod echo;
 mod edits;
+mod exports;
 mod feed;
 mod ide_files;
 mod import;
+mod killed;
+mod large;
+mod load;
 mod machine;
 mod measure;
 mod million;
@@ -22,6 +28,7 @@ mod peer;
 mod prose;
 mod reads;
 mod report;
+mod retention;
 mod search;
 mod starts;
 
@@ -29,6 +36,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 
+use large::LargeHome;
 use options::Options;
 use reads::SmallHome;
 use report::Row;
@@ -65,6 +73,10 @@ fn measure_all(options: &Options, folder: &Path) -> Vec<Row> {
         eprintln!("starting on empty homes");
         starts::run(options, folder, &mut rows);
     }
+    if options.wants(&killed::NAMES) {
+        eprintln!("starting on homes whose daemon was killed");
+        killed::run(options, folder, &mut rows);
+    }
     if options.wants(&appends::NAMES) {
         eprintln!("appending");
         appends::run(options, folder, &mut rows);
@@ -85,18 +97,47 @@ fn measure_all(options: &Options, folder: &Path) -> Vec<Row> {
         eprintln!("storing what is searched, then searching");
         search::run(options, folder, &mut rows);
     }
-    if options.wants(&reads::NAMES) || options.wants(&million::NAMES) {
-        eprintln!("storing the small corpus");
-        let small = SmallHome::create(options, folder);
-        if options.wants(&reads::NAMES) {
-            eprintln!("reading");
-            reads::run(options, folder, &small, &mut rows);
-        }
-        if options.wants(&million::NAMES) {
-            eprintln!("storing the large corpus, then reading it and starting on it");
-            million::run(options, folder, &small, &mut rows);
-        }
-        small.daemon.stop();
-    }
+    measure_corpora(options, folder, &mut rows);
     rows
+}
+
+/// What is measured on the corpora; what changes the large one comes last.
+fn measure_corpora(options: &Options, folder: &Path, rows: &mut Vec<Row>) {
+    let [of_reads, of_million, of_exports, of_backups, of_retention] =
+        [&reads::NAMES[..], &million::NAMES, &exports::NAMES, &backups::NAMES, &retention::NAMES]
+            .map(|names| options.wants(names));
+    let small = (of_reads || of_million).then(|| {
+        eprintln!("storing the small corpus");
+        SmallHome::create(options, folder)
+    });
+    if let Some(small) = small.as_ref().filter(|_| of_reads) {
+        eprintln!("reading");
+        reads::run(options, folder, small, rows);
+    }
+    if !(of_million || of_exports || of_backups || of_retention) {
+        small.into_iter().for_each(|small| small.daemon.stop());
+        return;
+    }
+    eprintln!("storing the large corpus");
+    let (large, daemon) = LargeHome::create(options, folder);
+    match small.as_ref().filter(|_| of_million) {
+        Some(small) => {
+            eprintln!("reading the large corpus and starting on it");
+            million::run(options, &large, daemon, small, rows);
+        }
+        None => daemon.stop(),
+    }
+    small.into_iter().for_each(|small| small.daemon.stop());
+    if of_exports {
+        eprintln!("exporting the large corpus and importing that");
+        exports::run(options, folder, &large, rows);
+    }
+    if of_backups {
+        eprintln!("appending while the large corpus is backed up");
+        backups::run(options, &large, rows);
+    }
+    if of_retention {
+        eprintln!("appending while half of the large corpus is removed");
+        retention::run(options, &large, rows);
+    }
 }

@@ -1,9 +1,8 @@
 //! A million messages in ten thousand sessions: what they cost to store, to read from, and to start on.
 
-use std::path::Path;
-
 use crate::corpus::Corpus;
 use crate::daemon::Daemon;
+use crate::large::LargeHome;
 use crate::measure::{self, Figure, in_turns};
 use crate::options::Options;
 use crate::reads::{RECENT, SmallHome, call_in_turn, recent_requests};
@@ -14,42 +13,41 @@ pub(crate) const NAMES: [&str; 5] =
     ["append_many", "memory_million", "history_million", "history_scattered", "start_million"];
 
 /// Measures the large corpus; its history against that of the small one.
-pub(crate) fn run(options: &Options, folder: &Path, small: &SmallHome, rows: &mut Vec<Row>) {
-    let effort = options.effort();
-    let corpus = Corpus::new(effort.sessions, effort.sessions, effort.messages_each);
-    let home = folder.join("large");
-    let daemon = Daemon::start(&home);
-    corpus.start_sessions(&daemon);
-    let rate = measure::rate(corpus.messages(), || corpus.append_messages(&daemon));
-    let memory = daemon.resident_mib();
+pub(crate) fn run(
+    options: &Options,
+    large: &LargeHome,
+    daemon: Daemon,
+    small: &SmallHome,
+    rows: &mut Vec<Row>,
+) {
     if options.wants(&["append_many"]) {
-        rows.push(append_many(&corpus, rate));
+        rows.push(append_many(large));
     }
-    if let Some(memory) = memory.filter(|_| options.wants(&["memory_million"])) {
-        rows.push(memory_million(&corpus, memory));
+    if let Some(memory) = large.memory.filter(|_| options.wants(&["memory_million"])) {
+        rows.push(memory_million(&large.corpus, memory));
     }
     if options.wants(&["history_million"]) {
-        rows.push(history_million(options, small, &daemon, &corpus));
+        rows.push(history_million(options, small, &daemon, &large.corpus));
     }
     if options.wants(&["history_scattered"]) {
-        rows.push(history_scattered(options, &daemon, &corpus));
+        rows.push(history_scattered(options, &daemon, &large.corpus));
     }
     daemon.stop();
     if options.wants(&["start_million"]) {
-        rows.push(start_million(options, &home));
+        rows.push(start_million(options, large));
     }
 }
 
-fn append_many(corpus: &Corpus, rate: Figure) -> Row {
+fn append_many(large: &LargeHome) -> Row {
+    let messages = large.corpus.messages();
     Row {
         name: "append_many",
         what: format!(
-            "message.append_many of {}, {} messages in all",
-            corpus.messages_each(),
-            corpus.messages()
+            "message.append_many of {}, {messages} messages in all",
+            large.corpus.messages_each(),
         ),
         unit: "/s",
-        ours: rate,
+        ours: Figure::of(messages as f64 / large.appended.as_secs_f64()),
         peer: None,
         target: Target::None,
     }
@@ -108,11 +106,10 @@ fn history_scattered(options: &Options, daemon: &Daemon, corpus: &Corpus) -> Row
     }
 }
 
-fn start_million(options: &Options, home: &Path) -> Row {
-    let bytes = std::fs::metadata(home.join("ide.db")).expect("the database is there").len();
+fn start_million(options: &Options, large: &LargeHome) -> Row {
     let ours = measure::alone(options.rounds, || {
         let times = (0..options.effort().starts).map(|_| {
-            let daemon = Daemon::start(home);
+            let daemon = Daemon::start(&large.home);
             let first_answer = daemon.first_answer();
             daemon.stop();
             first_answer
@@ -121,7 +118,7 @@ fn start_million(options: &Options, home: &Path) -> Row {
     });
     Row {
         name: "start_million",
-        what: format!("database of {:.2} GiB to first answer", bytes as f64 / f64::from(1 << 30)),
+        what: format!("database of {} to first answer", large.size()),
         unit: "ms",
         ours,
         peer: None,

@@ -93,7 +93,7 @@ const FULL: Effort = Effort {
 const QUICK: Effort = Effort {
     sessions: 1_000,
     filled_sessions: 20,
-    messages_each: 30,
+    messages_each: 100,
     appends: 100,
     pipelined_appends: 640,
     appends_of_each_client: 20,

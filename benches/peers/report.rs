@@ -11,6 +11,8 @@ use crate::measure::Figure;
 pub(crate) enum Target {
     /// At most so many times the peer's time.
     TimesThePeer(f64),
+    /// The 99th percentile at most so many times the peer's.
+    TimesThePeersTail(f64),
     /// At least so many times the peer's rate.
     TimesThePeersRate(f64),
     /// The peer must take at least so many times as long.
@@ -45,16 +47,19 @@ pub(crate) struct Row {
 impl Row {
     /// Returns how the sides compare, the way round that the target is put.
     fn ratio(&self) -> Option<f64> {
-        let peer = self.peer?.middle;
+        let peer = self.peer?;
         Some(match self.target {
-            Target::TimesFaster(_) => peer / self.ours.middle,
-            _ => self.ours.middle / peer,
+            Target::TimesFaster(_) => peer.middle / self.ours.middle,
+            Target::TimesThePeersTail(_) => self.ours.tail? / peer.tail?,
+            _ => self.ours.middle / peer.middle,
         })
     }
 
     fn is_reached(&self) -> Option<bool> {
         match self.target {
-            Target::TimesThePeer(most) => self.ratio().map(|ratio| ratio <= most),
+            Target::TimesThePeer(most) | Target::TimesThePeersTail(most) => {
+                self.ratio().map(|ratio| ratio <= most)
+            }
             Target::TimesThePeersRate(least) | Target::TimesFaster(least) => {
                 self.ratio().map(|ratio| ratio >= least)
             }
@@ -68,6 +73,7 @@ impl Row {
     fn target_text(&self) -> String {
         match self.target {
             Target::TimesThePeer(most) => format!("<= {most} x"),
+            Target::TimesThePeersTail(most) => format!("p99 <= {most} x"),
             Target::TimesThePeersRate(least) => format!(">= {least} x"),
             Target::TimesFaster(least) => format!(">= {least} x faster"),
             Target::AtMost(most) => format!("<= {most} {}", self.unit),

@@ -93,13 +93,11 @@ fn start_session(client: &mut Client) -> String {
 }
 
 fn status(client: &mut Client) -> Value {
-    let reply = client.call(&Request::new(1, "system.status", &json!({})));
-    let mut reply: Value = serde_json::from_slice(reply).expect("a reply is JSON");
-    reply["result"]["search"].take()
+    client.ask("system.status", &json!({}))["search"].take()
 }
 
-/// Returns the greatest lag that was seen meanwhile.
-fn wait_until_indexed(client: &mut Client) -> i64 {
+/// Waits until the index has all, and returns the greatest lag that was seen meanwhile.
+pub(crate) fn wait_until_indexed(client: &mut Client) -> i64 {
     let mut greatest = 0;
     loop {
         let status = status(client);
