@@ -105,7 +105,7 @@ fn read_pages(connection: &mut dyn Connection, database: &Path, held: &HeldFiles
     for _ in 0..ATTEMPTS {
         let files = held.get().or_anew(database).map_err(failed)?;
         held.keep(&files);
-        let pages = Pages::of(&files).map_err(failed)?;
+        let pages = Pages::of_engine(&files).map_err(failed)?;
         // Where the log began anew meanwhile, what was read of it is of two of them.
         if pages.is_current().map_err(failed)? {
             return Ok(pages);

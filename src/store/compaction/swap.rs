@@ -97,7 +97,6 @@ impl Swap {
             return Ok(Err(error));
         }
         self.has_checksums.store(has_checksums, Ordering::Relaxed);
-        drop((readers, self.long_reader));
         let compacted = Compacted {
             finished_at: time::now().max(self.started_at),
             bytes_before: self.bytes_before,
@@ -106,7 +105,9 @@ impl Swap {
             waited_ms: milliseconds(began.elapsed()),
             page_checksums: has_checksums,
         };
+        // Before anybody reads the new file, and so the result of the compaction before this one.
         record(writer, &compacted, &self.database)?;
+        drop((readers, self.long_reader));
         Ok(Ok(compacted))
     }
 }

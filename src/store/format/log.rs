@@ -78,8 +78,22 @@ struct Introduction {
 
 type Checksum = (u32, u32);
 
+/// Who has a log open while it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Writer {
+    /// Nobody: a frame that is wrong is damaged, and what is committed behind it counts.
+    Nobody,
+    /// The engine. What follows a frame that is wrong was written while it was read; the frame is one that
+    /// was read too early, and may have a page that a later commit relies on.
+    Engine,
+}
+
 /// Reads a log whose database has pages of this size.
-pub(in crate::store) fn read(mut file: &File, page_bytes: usize) -> std::io::Result<Log> {
+pub(in crate::store) fn read(
+    mut file: &File,
+    page_bytes: usize,
+    writer: Writer,
+) -> std::io::Result<Log> {
     let mut header = [0; HEADER_BYTES];
     file.seek(SeekFrom::Start(0))?;
     if read_full(&mut file, &mut header)? < HEADER_BYTES {
@@ -93,7 +107,7 @@ pub(in crate::store) fn read(mut file: &File, page_bytes: usize) -> std::io::Res
             None => return Ok(Log::default()),
         },
     };
-    let mut log = read_frames(file, page_bytes, introduction)?;
+    let mut log = read_frames(file, page_bytes, introduction, writer)?;
     log.header_is_damaged = introduced.is_none() && log.commits > 0;
     Ok(log)
 }
@@ -137,6 +151,7 @@ fn read_frames(
     mut file: &File,
     page_bytes: usize,
     introduction: Introduction,
+    writer: Writer,
 ) -> std::io::Result<Log> {
     let frame_bytes = FRAME_HEADER_BYTES + page_bytes;
     let mut log = Log { salts: introduction.salts, ..Log::default() };
@@ -161,6 +176,8 @@ fn read_frames(
                     log.database_pages = database_pages;
                     log.commits += 1;
                 }
+            } else if writer == Writer::Engine {
+                return Ok(log);
             } else {
                 damaged.push((number, page));
             }
@@ -247,7 +264,23 @@ mod tests {
     fn read_bytes(bytes: &[u8]) -> Log {
         let mut file = tempfile::tempfile().expect("a temporary file");
         std::io::Write::write_all(&mut file, bytes).expect("writes");
-        read(&file, PAGE).expect("it can be read")
+        read(&file, PAGE, Writer::Nobody).expect("it can be read")
+    }
+
+    /// What is read while the engine writes: some of it before it was written, and what follows after.
+    #[test]
+    fn what_was_read_too_early_ends_a_log_that_is_being_written() {
+        let bytes = log_of_sqlite(8);
+        let before = read_bytes(&bytes[..HEADER_BYTES + 4 * FRAME]);
+        let hole = HEADER_BYTES + 4 * FRAME..HEADER_BYTES + 5 * FRAME;
+        for early in [0, bytes[HEADER_BYTES + 9]] {
+            let mut bytes = bytes.clone();
+            bytes[hole.clone()].fill(early);
+            let mut file = tempfile::tempfile().expect("a temporary file");
+            std::io::Write::write_all(&mut file, &bytes).expect("writes");
+            assert_eq!(read(&file, PAGE, Writer::Engine).expect("it can be read"), before);
+            assert!(read_bytes(&bytes).commits > before.commits, "a damaged one is read on");
+        }
     }
 
     fn frames(bytes: &[u8]) -> usize {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
 use super::files::Files;
-use super::log::{self, Log, read_full};
+use super::log::{self, Log, Writer, read_full};
 
 /// Bytes of the header on the first page (SQLite file format, section 1.3).
 pub(in crate::store) const HEADER_BYTES: usize = 100;
@@ -92,11 +92,15 @@ impl Header {
 impl Pages {
     /// Opens a database file and its log, neither of which needs to be whole or there. Changes nothing.
     pub(in crate::store) fn open(database: &Path) -> std::io::Result<Self> {
-        Self::of(&Files::open(database)?)
+        Self::read(&Files::open(database)?, Writer::Nobody)
     }
 
-    /// Reads files that are open.
-    pub(in crate::store) fn of(files: &Files) -> std::io::Result<Self> {
+    /// Reads files that the engine has open, and into which it may write meanwhile.
+    pub(in crate::store) fn of_engine(files: &Files) -> std::io::Result<Self> {
+        Self::read(files, Writer::Engine)
+    }
+
+    fn read(files: &Files, writer: Writer) -> std::io::Result<Self> {
         let (file, log_file) = (files.database.clone(), files.log.clone());
         let mut first = vec![0; HEADER_BYTES];
         let (mut on_file, mut page_bytes, mut file_bytes) = (None, USUAL_PAGE_BYTES, 0);
@@ -110,7 +114,7 @@ impl Pages {
             file_bytes = file.metadata()?.len();
         }
         let log = match &log_file {
-            Some(log_file) => log::read(log_file, page_bytes)?,
+            Some(log_file) => log::read(log_file, page_bytes, writer)?,
             None => Log::default(),
         };
         let file_pages = file_bytes.div_ceil(page_bytes as u64);
