@@ -90,6 +90,7 @@ fn remove(daemon: &Daemon, client: &mut Client, large: &LargeHome) -> Removed {
     let half = large.corpus.sessions().len() / 2;
     let policy = json!({"max_sessions_per_project": half, "trash_days": 0, "keep_pinned": true});
     client.ask("retention.set", &policy);
+    let before = last_compaction(client);
     let mut carry_out = |what: &str| {
         let started = Instant::now();
         let run = client.ask("retention.run", &json!({}));
@@ -103,18 +104,25 @@ fn remove(daemon: &Daemon, client: &mut Client, large: &LargeHome) -> Removed {
     let mut has_begun = false;
     let compacted = loop {
         let goes_on = unfinished.exists();
-        let compacted = client.ask("system.status", &json!({}))["last_compaction"].take();
-        if !compacted.is_null() {
+        let compacted = last_compaction(client);
+        if compacted != before {
             break Some(compacted);
         }
         if has_begun && !goes_on {
-            break None;
+            // It has ended. A write comes behind its note of that, where it made one.
+            client.ask("retention.set", &policy);
+            let compacted = last_compaction(client);
+            break (compacted != before).then_some(compacted);
         }
         has_begun |= goes_on;
         assert!(started.elapsed() < PATIENCE, "nothing was compacted: {}", daemon.log());
         std::thread::sleep(PAUSE);
     };
     Removed { moving, purging, compacting: started.elapsed(), compacted }
+}
+
+fn last_compaction(client: &mut Client) -> Value {
+    client.ask("system.status", &json!({}))["last_compaction"].take()
 }
 
 fn mebibytes(bytes: u64) -> Figure {
