@@ -210,10 +210,11 @@ mod tests {
     fn a_batch_has_a_limit_of_rows_and_of_characters() {
         for kind in [EngineKind::Turso, EngineKind::Sqlite] {
             assert_eq!(purge(kind, [0, 0], 1), [0], "{kind:?}");
-            assert_eq!(purge(kind, [300, 199], 1), [0]);
-            assert_eq!(purge(kind, [300, 200], 1), [0, 0]);
-            assert_eq!(purge(kind, [300, 700], 1), [500, 0, 0]);
-            assert_eq!(purge(kind, [1001, 0], 1), [501, 1, 0]);
+            let some = BATCH_ROWS / 2 + 1;
+            assert_eq!(purge(kind, [some, BATCH_ROWS - some - 1], 1), [0]);
+            assert_eq!(purge(kind, [some, BATCH_ROWS - some], 1), [0, 0]);
+            assert_eq!(purge(kind, [some, 2 * BATCH_ROWS - some], 1), [BATCH_ROWS, 0, 0]);
+            assert_eq!(purge(kind, [2 * BATCH_ROWS + 1, 0], 1), [BATCH_ROWS + 1, 1, 0]);
             let half = BATCH_CHARS as usize / 2;
             assert_eq!(purge(kind, [3, 2], half), [3, 1, 0]);
             assert_eq!(purge(kind, [3, 0], 2 * half), [2, 1, 0, 0]);
