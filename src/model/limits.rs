@@ -77,7 +77,7 @@ pub const MIN_RETENTION_DATABASE_BYTES: i64 = 1024 * 1024;
 /// Sessions with activity within this time, in milliseconds, are never touched by retention.
 pub const RETENTION_GRACE: i64 = 24 * 60 * 60 * 1000;
 /// Sessions that one write of a retention run moves or purges.
-pub const MAX_RETENTION_WRITE: usize = 8;
+pub const MAX_RETENTION_WRITE: usize = 32;
 /// Retention runs and compactions that wait for the one that is carried out.
 pub const MAX_QUEUED_UPKEEP: usize = 16;
 /// Bytes that clients may write while the file is compacted; past it the compaction gives up.
