@@ -35,7 +35,7 @@ const DELETE_EDIT: &str = "DELETE FROM agent_edits WHERE session_id = ?1 AND seq
 const DELETE_SESSION: &str = "DELETE FROM agent_sessions WHERE id = ?1";
 
 /// Messages and edits that one batch deletes.
-const BATCH_ROWS: i64 = 64;
+const BATCH_ROWS: i64 = 500;
 /// Characters of their texts, but always one.
 const BATCH_CHARS: i64 = 4 * 1024 * 1024;
 

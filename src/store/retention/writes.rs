@@ -1,5 +1,7 @@
 //! The writes of a retention run: each looks again whether its sessions are still over the policy.
 
+use std::collections::HashMap;
+
 use super::look::{Candidate, is_kept, is_older};
 use crate::api::retention::{Policy, Reason};
 use crate::error::Result;
@@ -57,10 +59,11 @@ pub fn move_batch(
     now: Millis,
     candidates: &[Candidate],
 ) -> Result<Batch> {
+    let over = over_count(tx, policy, candidates)?;
     each(tx, policy, candidates, |tx, candidate, state| {
         let goes = state.shelf.is_outside_trash()
             && is_unchanged(policy, now, candidate, state)
-            && is_still_over(tx, policy, now, candidate, state)?;
+            && is_still_over(tx, policy, now, candidate, state, &over)?;
         if goes {
             trash::move_to(tx, &candidate.id, Some(now), Shelf::Trash)?;
             tell(tx, Topic::SessionDeleted, candidate)?;
@@ -146,16 +149,56 @@ fn is_still_over(
     now: Millis,
     candidate: &Candidate,
     state: &State,
+    over: &OverCount<'_>,
 ) -> Result<bool> {
     match candidate.why {
         Reason::TrashDays => Ok(false),
         Reason::MaxDatabaseBytes => Ok(true),
         Reason::MaxAgeDays => Ok(is_older(state.activity_at, policy.max_age_days, now)),
         Reason::MaxSessionsPerProject => {
-            let max = policy.max_sessions_per_project.map_or(i64::MAX, i64::from);
-            Ok(later(tx, policy, candidate)? >= max)
+            let known = over.get(&candidate.project_id.as_ref().map(ProjectId::as_str));
+            let is_known = known.is_some_and(|known| position(candidate) <= position(known));
+            Ok(is_known || is_over_count(tx, policy, candidate)?)
         }
     }
+}
+
+/// By project, a session for which it was counted that enough of the project were active later: that holds
+/// for what was active before it too, whatever of that goes.
+type OverCount<'a> = HashMap<Option<&'a str>, &'a Candidate>;
+
+/// Counts once for each project, for the last of its sessions, since a count reads the others.
+fn over_count<'a>(
+    tx: &mut ReadTx<'_>,
+    policy: &Policy,
+    candidates: &'a [Candidate],
+) -> Result<OverCount<'a>> {
+    let mut last = OverCount::new();
+    for candidate in candidates.iter().filter(|one| one.why == Reason::MaxSessionsPerProject) {
+        let project = candidate.project_id.as_ref().map(ProjectId::as_str);
+        let known = last.entry(project).or_insert(candidate);
+        if position(candidate) > position(known) {
+            *known = candidate;
+        }
+    }
+    let mut over = OverCount::new();
+    for (project, candidate) in last {
+        if is_over_count(tx, policy, candidate)? {
+            over.insert(project, candidate);
+        }
+    }
+    Ok(over)
+}
+
+/// Where a session stands among those of its project.
+fn position(candidate: &Candidate) -> (Millis, &str) {
+    (candidate.activity_at, candidate.id.as_str())
+}
+
+/// True where as many sessions of a session's project were active later as a project may have.
+fn is_over_count(tx: &mut ReadTx<'_>, policy: &Policy, candidate: &Candidate) -> Result<bool> {
+    let max = policy.max_sessions_per_project.map_or(i64::MAX, i64::from);
+    Ok(later(tx, policy, candidate)? >= max)
 }
 
 /// Returns how many sessions of a session's project were active later.
