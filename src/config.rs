@@ -85,6 +85,9 @@ pub struct Config {
     pub check_after: Duration,
 }
 
+/// Seconds after the start at which a check of the database begins that is due, unless told otherwise.
+pub const CHECK_AFTER_SECONDS: u32 = 10;
+
 impl Config {
     /// Returns the default configuration for these paths.
     pub fn new(paths: Paths) -> Self {
@@ -95,7 +98,7 @@ impl Config {
             feed: Some(FeedPolicy::default()),
             search: true,
             backups: Some(BackupPolicy::default()),
-            check_after: Duration::from_secs(10),
+            check_after: Duration::from_secs(CHECK_AFTER_SECONDS.into()),
         }
     }
 }

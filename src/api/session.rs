@@ -54,6 +54,33 @@ pub struct StartParams {
     pub created_at: Option<Millis>,
 }
 
+impl StartParams {
+    /// Returns the session that is started by it.
+    pub fn session(&self, now: Millis) -> Session {
+        Session {
+            id: self.id.clone().unwrap_or_else(SessionId::generate),
+            project_id: self.project_id.clone(),
+            kind: self.kind.clone(),
+            title: self.title.clone(),
+            description: self.description.clone(),
+            model: self.model.clone(),
+            system_prompt: self.system_prompt.clone(),
+            parent_id: self.parent_id.clone(),
+            forked_at_index: None,
+            metadata: self.metadata.clone(),
+            message_count: 0,
+            compacted_count: 0,
+            next_index: 0,
+            first_message_at: None,
+            last_message_at: None,
+            created_at: self.created_at.unwrap_or(now),
+            updated_at: now,
+            archived_at: None,
+            pinned_at: None,
+        }
+    }
+}
+
 impl Check for StartParams {
     fn check(&self) -> Result<()> {
         check::name("kind", &self.kind, MAX_NAME_BYTES)?;

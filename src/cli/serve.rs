@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::{BackupPolicy, Config, EngineKind, FeedPolicy};
+use crate::config::{BackupPolicy, CHECK_AFTER_SECONDS, Config, EngineKind, FeedPolicy};
 use crate::daemon;
 use crate::paths::Paths;
 
@@ -26,7 +26,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = BackupPolicy::default().kept)]
     backups_kept: usize,
     /// Seconds after the start at which a check of the database begins that is due
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = CHECK_AFTER_SECONDS)]
     check_after: u32,
 }
 

@@ -94,28 +94,7 @@ pub fn start(tx: &mut WriteTx<'_>, params: &StartParams) -> Result<Session> {
     if let Some(parent_id) = &params.parent_id {
         head(tx, parent_id)?;
     }
-    let now = time::now();
-    let session = Session {
-        id: params.id.clone().unwrap_or_else(SessionId::generate),
-        project_id: params.project_id.clone(),
-        kind: params.kind.clone(),
-        title: params.title.clone(),
-        description: params.description.clone(),
-        model: params.model.clone(),
-        system_prompt: params.system_prompt.clone(),
-        parent_id: params.parent_id.clone(),
-        forked_at_index: None,
-        metadata: params.metadata.clone(),
-        message_count: 0,
-        compacted_count: 0,
-        next_index: 0,
-        first_message_at: None,
-        last_message_at: None,
-        created_at: params.created_at.unwrap_or(now),
-        updated_at: now,
-        archived_at: None,
-        pinned_at: None,
-    };
+    let session = params.session(time::now());
     insert(tx, &session)?;
     if session.system_prompt.is_some() || session.metadata.is_some() {
         set_texts(tx, &session, None)?;

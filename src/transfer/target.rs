@@ -99,7 +99,8 @@ impl<'c> Target<'c> {
         let Some(picture) = &mut self.picture else {
             return self.client.call::<session::Start>(params).await.map(|_| ());
         };
-        let session = pictured_session(params);
+        // As far as an import looks at it, and so without the time at which it is stored.
+        let session = params.session(params.created_at.unwrap_or_default());
         picture.sessions.insert(session.id.clone(), (session, Origin::New));
         Ok(())
     }
@@ -296,30 +297,4 @@ pub(super) fn is(error: &ClientError, expected: ErrorKind) -> bool {
 fn fingerprint_of(new: &NewMessage) -> Fingerprint {
     let json = serde_json::to_vec(new).expect("a message is JSON");
     Sha256::digest(json).into()
-}
-
-/// Returns the session that a start would make, as far as an import looks at it.
-fn pictured_session(params: &session::StartParams) -> Session {
-    let created_at = params.created_at.unwrap_or_default();
-    Session {
-        id: params.id.clone().expect("an import gives each session its id"),
-        project_id: params.project_id.clone(),
-        kind: params.kind.clone(),
-        title: params.title.clone(),
-        description: params.description.clone(),
-        model: params.model.clone(),
-        system_prompt: params.system_prompt.clone(),
-        parent_id: None,
-        forked_at_index: None,
-        metadata: params.metadata.clone(),
-        message_count: 0,
-        compacted_count: 0,
-        next_index: 0,
-        first_message_at: None,
-        last_message_at: None,
-        created_at,
-        updated_at: created_at,
-        archived_at: None,
-        pinned_at: None,
-    }
 }
